@@ -1,0 +1,10 @@
+// Command caddy is Caddy with its standard modules and caddy-captcha: what
+// xcaddy builds, without xcaddy.
+package main
+
+import (
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+)
+
+func main() { caddycmd.Main() }
