@@ -30,3 +30,30 @@ func Refuse(reason Reason, detail string) error {
 }
 
 func (r *Refusal) Error() string { return string(r.Reason) + ": " + r.Detail }
+
+// Class tells the errors of Verify apart. None of them is a verdict, and none
+// of them ever passes a visitor by itself.
+type Class string
+
+const (
+	// Unavailable is no answer: connection error, timeout, 5xx, or an answer
+	// that is not the provider's protocol.
+	Unavailable Class = "unavailable"
+	// Misconfigured is the provider refusing us: a wrong secret, an unknown
+	// site key, a certificate that does not verify.
+	Misconfigured Class = "misconfigured"
+	// Throttled is the provider saying that we ask too much.
+	Throttled Class = "throttled"
+)
+
+// Fault is an error of Verify of a known class. An error that is not a Fault
+// counts as Unavailable.
+type Fault struct {
+	Class Class
+	// Err is for the log. It contains neither token nor secret.
+	Err error
+}
+
+func (f *Fault) Error() string { return string(f.Class) + ": " + f.Err.Error() }
+
+func (f *Fault) Unwrap() error { return f.Err }

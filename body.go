@@ -1,0 +1,184 @@
+package captcha
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// budget bounds what all requests together may hold.
+type budget struct {
+	limit atomic.Int64
+	used  atomic.Int64
+}
+
+// take reserves n and reports whether there was room.
+func (b *budget) take(n int64) bool {
+	if b.used.Add(n) > b.limit.Load() {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int64) { b.used.Add(-n) }
+
+// budgets are the two kinds of room that held bodies take.
+type budgets struct {
+	memory, disk budget
+}
+
+// heldBody is a request body whose beginning was read in search of a token:
+// held in memory, from there on in an unlinked temporary file, and the rest
+// still with the client. It gives the bytes on as they were received.
+//
+// A transport may go on reading after the handler has returned, so memory and
+// file are let go of under the lock, and only once; later reads fail.
+type heldBody struct {
+	budgets *budgets
+	rest    io.ReadCloser
+
+	mu      sync.Mutex
+	mem     []byte
+	file    *os.File
+	inMem   int64 // bytes in mem
+	onDisk  int64 // bytes in file
+	off     int64 // how much of both was given on
+	ended   error // what reading rest ended with, io.EOF included
+	closed  bool
+	freed   bool
+	memCost int64 // taken from budgets.memory
+}
+
+// held is how many bytes were read from the client in search of the token.
+func (b *heldBody) held() int64 { return b.inMem + b.onDisk }
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return 0, http.ErrBodyReadAfterClose
+	}
+	if b.off < b.held() {
+		defer b.mu.Unlock()
+		return b.readHeld(p)
+	}
+	b.free() // an upload that goes on for minutes holds nothing
+	err := b.ended
+	b.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	return b.rest.Read(p)
+}
+
+// readHeld gives on what is held. The lock is held.
+func (b *heldBody) readHeld(p []byte) (int, error) {
+	if b.off < b.inMem {
+		n := copy(p, b.mem[b.off:])
+		b.off += int64(n)
+		return n, nil
+	}
+	if left := b.held() - b.off; int64(len(p)) > left {
+		p = p[:left]
+	}
+	n, err := b.file.ReadAt(p, b.off-b.inMem)
+	b.off += int64(n)
+	if err == io.EOF {
+		err = nil
+		if n == 0 {
+			err = io.ErrUnexpectedEOF // the file was shortened behind our back
+		}
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *heldBody) Close() error {
+	b.release()
+	return b.rest.Close()
+}
+
+// release lets go of memory and file, and makes later reads fail. It is safe
+// to call again.
+func (b *heldBody) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.free()
+}
+
+// free gives back what is held. The lock is held.
+func (b *heldBody) free() {
+	if b.freed {
+		return
+	}
+	b.freed = true
+	b.mem = nil
+	if b.file != nil {
+		discard(b.file)
+		b.budgets.disk.give(b.onDisk)
+	}
+	b.budgets.memory.give(b.memCost)
+}
+
+// grow makes room in memory for more bytes, up to limit bytes in all, and
+// reports whether the budget allows it.
+func (b *heldBody) grow(limit int64) bool {
+	const first = 4 << 10
+	size := min(max(first, 4*int64(cap(b.mem))), limit)
+	more := size - int64(cap(b.mem))
+	if !b.budgets.memory.take(more) {
+		return false
+	}
+	b.memCost += more
+	mem := make([]byte, len(b.mem), size)
+	copy(mem, b.mem)
+	b.mem = mem
+	return true
+}
+
+// spill appends p to the temporary file.
+func (b *heldBody) spill(p []byte) error {
+	if b.file == nil {
+		file, err := tempFile()
+		if err != nil {
+			return err
+		}
+		b.file = file
+	}
+	if !b.budgets.disk.take(int64(len(p))) {
+		return errNoRoom
+	}
+	n, err := b.file.Write(p)
+	b.onDisk += int64(n)
+	if n < len(p) {
+		b.budgets.disk.give(int64(len(p) - n))
+	}
+	return err
+}
+
+// errNoRoom is returned where all requests together hold as much as they may.
+var errNoRoom = errors.New("no room to hold another request body")
+
+// tempFile returns a file that nobody else can open and that is gone when it
+// is closed, also after a crash, where the system allows it.
+func tempFile() (*os.File, error) {
+	file, err := os.CreateTemp("", "caddy-captcha-*")
+	if err != nil {
+		return nil, err
+	}
+	_ = os.Remove(file.Name()) // Windows refuses; discard tries again
+	return file, nil
+}
+
+func discard(file *os.File) {
+	_ = file.Close()
+	if runtime.GOOS == "windows" {
+		_ = os.Remove(file.Name())
+	}
+}

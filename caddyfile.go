@@ -1,0 +1,332 @@
+package captcha
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
+	"go.uber.org/zap"
+
+	"github.com/caddy-captcha/caddy-captcha/provider"
+)
+
+func init() {
+	httpcaddyfile.RegisterDirective("captcha", parseDirective)
+	httpcaddyfile.RegisterDirectiveOrder("captcha", httpcaddyfile.After, "encode")
+}
+
+// parseDirective turns one captcha line into its routes: the enforcing one and,
+// where that has a matcher, one without that removes forged headers from every
+// request of the block, matched or not.
+func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	if !h.Next() {
+		return nil, h.ArgErr()
+	}
+	matcher, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, err
+	}
+	handler := new(Handler)
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	if handler.Clearance == nil {
+		handler.Clearance = new(Clearance)
+	}
+	if handler.Clearance.Scope == "" {
+		matcherJSON, err := json.Marshal(matcher)
+		if err != nil {
+			return nil, err
+		}
+		handlerJSON, err := json.Marshal(handler)
+		if err != nil {
+			return nil, err
+		}
+		handler.Clearance.Scope = hashScope(matcherJSON, handlerJSON)
+	}
+	warnExactPath(h, matcher)
+	routes := h.NewRoute(matcher, handler)
+	const stripped = "captcha.stripped"
+	if matcher != nil && h.BlockState[stripped] == nil {
+		h.BlockState[stripped] = true // also for the blocks within this one
+		routes = append(h.NewRoute(nil, stripHandler{}), routes...)
+	}
+	return routes, nil
+}
+
+// warnExactPath warns of a matcher that is a single exact path: the app may well
+// treat /login/ as /login, and Caddy does not.
+func warnExactPath(h httpcaddyfile.Helper, matcher caddy.ModuleMap) {
+	var paths caddyhttp.MatchPath
+	if len(matcher) != 1 || json.Unmarshal(matcher["path"], &paths) != nil || len(paths) != 1 || strings.Contains(paths[0], "*") {
+		return
+	}
+	caddy.Log().Named("config.adapter.caddyfile").Warn(
+		"captcha protects exactly one path; "+paths[0]+" does not match "+paths[0]+"/. Write "+paths[0]+"* to protect both",
+		zap.String("file", h.File()), zap.Int("line", h.Line()))
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	captcha [<matcher>] {
+//		mode         enforce | signal
+//		provider     <name> [{ … }]
+//		methods      <method…>
+//		token_header <name>
+//		token_field  <name…>
+//		max_buffer   <size>
+//		max_body     <size>
+//		max_replay   <size>
+//		cors         <origin…>
+//		clearance    <duration> {
+//			uses   <n>
+//			bind   ip | none
+//			scope  <name>
+//			cookie <prefix>
+//		}
+//		challenge {
+//			template <file>
+//			title    <text>
+//			contact  <url or mail address>
+//		}
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the directive's name
+	if d.NextArg() {
+		return d.Errf("captcha takes a matcher and a block, got %q; a matcher begins with / or @, or is *", d.Val())
+	}
+	seen := make(map[string]bool)
+	for d.NextBlock(0) {
+		option := d.Val()
+		if seen[option] {
+			return d.Errf("%s is already specified: write it once", option)
+		}
+		seen[option] = true
+		if err := h.unmarshalOption(d, option); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) (err error) {
+	switch option {
+	case "mode":
+		var word string
+		word, err = parseKeyword(d, string(modeEnforce), string(modeSignal))
+		h.Mode = mode(word)
+	case "provider":
+		h.ProviderRaw, err = parseProvider(d)
+	case "methods":
+		h.Methods, err = parseMethods(d)
+	case "token_header":
+		h.TokenHeader, err = parseText(d, "the name of a header")
+	case "token_field":
+		h.TokenField, err = parseTexts(d, "the name of a form field")
+	case "max_buffer":
+		h.MaxBuffer, err = parseSize(d)
+	case "max_body":
+		h.MaxBody, err = parseSize(d)
+	case "max_replay":
+		h.MaxReplay, err = parseSize(d)
+	case "cors":
+		h.CORS, err = parseTexts(d, "an origin, such as https://app.example.com")
+	case "clearance":
+		h.Clearance, err = parseClearance(d)
+	case "challenge":
+		h.Challenge, err = parseChallenge(d)
+	default:
+		err = d.Errf("unrecognized subdirective '%s': captcha has mode, provider, methods, token_header, token_field, "+
+			"max_buffer, max_body, max_replay, cors, clearance and challenge", option)
+	}
+	return err
+}
+
+func parseProvider(d *caddyfile.Dispenser) (json.RawMessage, error) {
+	if !d.NextArg() {
+		return nil, d.Err("provider needs a name; write provider pow")
+	}
+	name := d.Val()
+	id := provider.Namespace + "." + name
+	if _, err := caddy.GetModule(id); err != nil {
+		return nil, d.Errf("there is no provider '%s'; this build has %s", name, strings.Join(providerNames(), ", "))
+	}
+	unm, err := caddyfile.UnmarshalModule(d, id)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := unm.(provider.Provider); !ok {
+		return nil, d.Errf("module %s (%T) is not a provider", id, unm)
+	}
+	return caddyconfig.JSONModuleObject(unm, "name", name, nil), nil
+}
+
+func providerNames() []string {
+	var names []string
+	for _, m := range caddy.GetModules(provider.Namespace) {
+		names = append(names, m.ID.Name())
+	}
+	return names
+}
+
+func parseMethods(d *caddyfile.Dispenser) ([]string, error) {
+	methods, err := parseTexts(d, "a method, such as POST")
+	for i, m := range methods {
+		methods[i] = strings.ToUpper(m)
+		if slices.Contains(safeMethods, methods[i]) {
+			return nil, d.Errf("methods: %s is a safe method and is never protected; leave it out", methods[i])
+		}
+	}
+	return methods, err
+}
+
+func parseClearance(d *caddyfile.Dispenser) (*Clearance, error) {
+	if !d.NextArg() {
+		return nil, d.Err("clearance needs a duration; write clearance 1h")
+	}
+	c := new(Clearance)
+	var err error
+	if c.Duration, err = duration(d, "clearance", d.Val()); err != nil {
+		return nil, err
+	}
+	if d.NextArg() {
+		return nil, d.Errf("clearance takes one duration, got %q too; write its options in a block", d.Val())
+	}
+	seen := make(map[string]bool)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		option := d.Val()
+		if seen[option] {
+			return nil, d.Errf("%s is already specified: write it once", option)
+		}
+		seen[option] = true
+		switch option {
+		case "uses":
+			c.Uses, err = parseCount(d)
+		case "bind":
+			c.Bind, err = parseKeyword(d, bindIP, bindNone)
+		case "scope":
+			c.Scope, err = parseText(d, "a name")
+		case "cookie":
+			c.Cookie, err = parseText(d, "the beginning of a cookie's name")
+		default:
+			err = d.Errf("unrecognized subdirective '%s': clearance has uses, bind, scope and cookie", option)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func parseChallenge(d *caddyfile.Dispenser) (*Challenge, error) {
+	if d.NextArg() {
+		return nil, d.Errf("challenge takes a block, got %q; write challenge { title %s }", d.Val(), d.Val())
+	}
+	c := new(Challenge)
+	seen := make(map[string]bool)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		option := d.Val()
+		if seen[option] {
+			return nil, d.Errf("%s is already specified: write it once", option)
+		}
+		seen[option] = true
+		var err error
+		switch option {
+		case "template":
+			c.Template, err = parseText(d, "a file")
+		case "title":
+			c.Title, err = parseText(d, "a text")
+		case "contact":
+			c.Contact, err = parseText(d, "a URL or a mail address")
+		default:
+			err = d.Errf("unrecognized subdirective '%s': challenge has template, title and contact", option)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// parseText reads an option's only argument. It may hold placeholders, which
+// resolve when the config is loaded.
+func parseText(d *caddyfile.Dispenser, want string) (string, error) {
+	option := d.Val()
+	args := d.RemainingArgs()
+	if len(args) != 1 || args[0] == "" {
+		return "", d.Errf("%s needs %s, and nothing else", option, want)
+	}
+	return args[0], nil
+}
+
+func parseTexts(d *caddyfile.Dispenser, want string) ([]string, error) {
+	option := d.Val()
+	args := d.RemainingArgs()
+	if len(args) == 0 || slices.Contains(args, "") {
+		return nil, d.Errf("%s needs %s", option, want)
+	}
+	return args, nil
+}
+
+// parseValue reads the only argument of an option whose value is needed while
+// the Caddyfile is adapted.
+func parseValue(d *caddyfile.Dispenser, want string) (option, value string, err error) {
+	option = d.Val()
+	value, err = parseText(d, want)
+	if err == nil && strings.HasPrefix(value, "{") {
+		err = d.Errf("%s: numbers, durations, sizes and keywords are read when the Caddyfile is adapted; write {$NAME} instead of %s", option, value)
+	}
+	return option, value, err
+}
+
+func parseKeyword(d *caddyfile.Dispenser, words ...string) (string, error) {
+	option, value, err := parseValue(d, strings.Join(words, " or "))
+	if err == nil && !slices.Contains(words, value) {
+		err = d.Errf("%s must be %s, got '%s'", option, strings.Join(words, " or "), value)
+	}
+	return value, err
+}
+
+func parseCount(d *caddyfile.Dispenser) (int, error) {
+	option, value, err := parseValue(d, "a number")
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return 0, d.Errf("%s must be a number from 1, got '%s'", option, value)
+	}
+	return n, nil
+}
+
+func parseSize(d *caddyfile.Dispenser) (int64, error) {
+	option, value, err := parseValue(d, "a size, such as 64KiB")
+	if err != nil {
+		return 0, err
+	}
+	n, err := humanize.ParseBytes(value)
+	if err != nil || n == 0 || n > 1<<50 {
+		return 0, d.Errf("%s must be a size, such as 64KiB, got '%s'", option, value)
+	}
+	return int64(n), nil
+}
+
+func duration(d *caddyfile.Dispenser, option, value string) (caddy.Duration, error) {
+	if strings.HasPrefix(value, "{") {
+		return 0, d.Errf("%s: numbers, durations, sizes and keywords are read when the Caddyfile is adapted; write {$NAME} instead of %s", option, value)
+	}
+	dur, err := caddy.ParseDuration(value)
+	if err != nil || dur <= 0 {
+		return 0, d.Errf("%s must be a duration, such as 1h, got '%s'", option, value)
+	}
+	return caddy.Duration(dur), nil
+}
+
+var _ caddyfile.Unmarshaler = (*Handler)(nil)

@@ -1,0 +1,113 @@
+package captcha
+
+import (
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-captcha/caddy-captcha/store"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("captcha", parseGlobal)
+}
+
+// parseGlobal reads the global option of the name captcha.
+func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		return nil, d.Err("the global option captcha is already specified: write it once")
+	}
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "captcha", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile sets up the app from Caddyfile tokens. Syntax:
+//
+//	captcha {
+//		store     memory
+//		max_spill <size>
+//		keys {
+//			rotate <duration>
+//		}
+//	}
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the option's name
+	if d.NextArg() {
+		return d.Errf("the global option captcha takes a block, got %q", d.Val())
+	}
+	seen := make(map[string]bool)
+	for d.NextBlock(0) {
+		option := d.Val()
+		if seen[option] {
+			return d.Errf("%s is already specified: write it once", option)
+		}
+		seen[option] = true
+		var err error
+		switch option {
+		case "store":
+			err = a.parseStore(d)
+		case "max_spill":
+			a.MaxSpill, err = parseSize(d)
+		case "keys":
+			a.Keys, err = parseKeys(d)
+		default:
+			err = d.Errf("unrecognized subdirective '%s': the global option captcha has store, max_spill and keys", option)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) parseStore(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.Err("store needs a name; write store memory")
+	}
+	name := d.Val()
+	id := store.Namespace + "." + name
+	if _, err := caddy.GetModule(id); err != nil {
+		return d.Errf("there is no store '%s' in this build; write store memory, or build Caddy with the module that has it", name)
+	}
+	unm, err := caddyfile.UnmarshalModule(d, id)
+	if err != nil {
+		return err
+	}
+	if _, ok := unm.(store.Store); !ok {
+		return d.Errf("module %s (%T) is not a store", id, unm)
+	}
+	a.StoreRaw = caddyconfig.JSONModuleObject(unm, "name", name, nil)
+	return nil
+}
+
+func parseKeys(d *caddyfile.Dispenser) (*KeysConfig, error) {
+	if d.NextArg() {
+		return nil, d.Errf("keys takes a block, got %q; write keys { rotate 30d }", d.Val())
+	}
+	keys := new(KeysConfig)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if d.Val() != "rotate" {
+			return nil, d.Errf("unrecognized subdirective '%s': keys has rotate", d.Val())
+		}
+		if keys.Rotate != 0 {
+			return nil, d.Err("rotate is already specified: write it once")
+		}
+		option, value, err := parseValue(d, "a duration, such as 30d")
+		if err != nil {
+			return nil, err
+		}
+		if keys.Rotate, err = duration(d, option, value); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
+}
+
+var (
+	_ caddyfile.Unmarshaler = (*App)(nil)
+	_ caddy.Module          = (*App)(nil)
+)

@@ -1,0 +1,247 @@
+package captcha
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+const (
+	onceTTL        = 2 * time.Minute
+	maxOnceCookies = 4
+	// maxSameName bounds how many cookies of one name are looked at.
+	maxSameName = 4
+)
+
+// pass is what a clearance cookie says. Everything it is bound to but does not
+// need to say (host, scope, path) goes into the signature only.
+type pass struct {
+	ID      string `json:"i"`
+	Expires int64  `json:"e"` // Unix seconds
+	Key     string `json:"k"`
+}
+
+// cleared reports whether r carries a valid clearance: one of the scope, or a
+// one-time clearance for exactly this request.
+func (h *Handler) cleared(r *http.Request, now time.Time) bool {
+	if r.Header["Cookie"] == nil {
+		return false
+	}
+	once := h.bindOnce(r, original(r).Method)
+	for i, c := range r.CookiesNamed(h.onceCookie(r, once)) {
+		if i == maxSameName {
+			break
+		}
+		if p, ok := h.openPass(r.Context(), c.Value, once, now); ok {
+			spent, err := h.app.store.Claim(r.Context(), "once:"+p.ID, time.Unix(p.Expires, 0).Add(claimSlack))
+			if err == nil && spent {
+				return true
+			}
+		}
+	}
+	if h.Clearance.Duration == 0 {
+		return false
+	}
+	for i, c := range r.CookiesNamed(h.clearanceCookie(r)) {
+		if i == maxSameName {
+			break
+		}
+		if p, ok := h.openPass(r.Context(), c.Value, h.bindClearance(r), now); ok && h.countUse(r.Context(), p) {
+			return true
+		}
+	}
+	return false
+}
+
+// countUse reports whether the clearance may be used once more.
+func (h *Handler) countUse(ctx context.Context, p pass) bool {
+	if h.Clearance.Uses == 0 {
+		return true
+	}
+	n, err := h.app.store.Count(ctx, "use:"+p.ID, time.Unix(p.Expires, 0))
+	if err != nil {
+		h.logger.Warn("counting a clearance failed; the visitor is challenged", zap.Error(err))
+		return false
+	}
+	return n <= int64(h.Clearance.Uses)
+}
+
+// grantClearance gives the visitor a clearance for the scope.
+func (h *Handler) grantClearance(w http.ResponseWriter, r *http.Request, now time.Time) {
+	d := time.Duration(h.Clearance.Duration)
+	value, err := h.newPass(r.Context(), h.bindClearance(r), now.Add(d))
+	if err != nil {
+		h.logger.Warn("no clearance could be signed", zap.Error(err))
+		return
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: h.clearanceCookie(r), Value: value, Path: "/", MaxAge: int(d.Seconds()),
+		HttpOnly: true, Secure: https(r), SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// grantOnce gives the visitor a one-time clearance for what was sealed. Only
+// after a post from another site must the cookie travel with such a post.
+func (h *Handler) grantOnce(w http.ResponseWriter, r *http.Request, c *carried, now time.Time) error {
+	binding := h.bindOnce(r, c.Method)
+	value, err := h.newPass(r.Context(), binding, now.Add(onceTTL))
+	if err != nil {
+		return err
+	}
+	mode := http.SameSiteLaxMode
+	if c.From == elsewhere {
+		mode = http.SameSiteNoneMode
+	}
+	name := h.onceCookie(r, binding)
+	h.dropOldOnce(w, r, name)
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: int(onceTTL.Seconds()),
+		HttpOnly: true, Secure: https(r), SameSite: mode,
+	})
+	return nil
+}
+
+// dropOldOnce keeps at most maxOnceCookies one-time clearances in a browser,
+// the new one included.
+func (h *Handler) dropOldOnce(w http.ResponseWriter, r *http.Request, name string) {
+	prefix := h.cookiePrefix(r) + "-once-"
+	kept := 1
+	for _, c := range r.Cookies() {
+		if !strings.HasPrefix(c.Name, prefix) || c.Name == name {
+			continue
+		}
+		if kept++; kept > maxOnceCookies {
+			http.SetCookie(w, &http.Cookie{Name: c.Name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: https(r)})
+		}
+	}
+}
+
+// newPass signs a pass that is bound to what binding says.
+func (h *Handler) newPass(ctx context.Context, binding string, expires time.Time) (string, error) {
+	key, err := h.passes.KeyID(ctx)
+	if err != nil {
+		return "", err
+	}
+	p := pass{ID: rand.Text(), Expires: expires.Unix(), Key: key}
+	payload, err := json.Marshal(p)
+	if err != nil {
+		return "", err
+	}
+	mac, err := h.passes.MAC(ctx, key, passMessage(binding, payload))
+	if err != nil {
+		return "", err
+	}
+	enc := base64.RawURLEncoding
+	return enc.EncodeToString(payload) + "." + enc.EncodeToString(mac), nil
+}
+
+// openPass returns a pass whose signature, binding and time are right.
+func (h *Handler) openPass(ctx context.Context, value, binding string, now time.Time) (pass, bool) {
+	if len(value) > 512 {
+		return pass{}, false
+	}
+	left, right, _ := strings.Cut(value, ".")
+	enc := base64.RawURLEncoding.Strict()
+	payload, err1 := enc.DecodeString(left)
+	mac, err2 := enc.DecodeString(right)
+	var p pass
+	if err1 != nil || err2 != nil || json.Unmarshal(payload, &p) != nil {
+		return pass{}, false
+	}
+	want, err := h.passes.MAC(ctx, p.Key, passMessage(binding, payload))
+	if err != nil || !hmac.Equal(mac, want) {
+		return pass{}, false
+	}
+	return p, now.Unix() < p.Expires
+}
+
+func passMessage(binding string, payload []byte) []byte {
+	return append([]byte(binding+"\x00"), payload...)
+}
+
+// bindClearance is what a clearance of the scope is bound to.
+func (h *Handler) bindClearance(r *http.Request) string {
+	b := "clearance\x00" + hostOf(r) + "\x00" + h.scope
+	if h.Clearance.Bind == bindIP {
+		b += "\x00" + network(clientIP(r)).String()
+	}
+	return b
+}
+
+// bindOnce is what a one-time clearance is bound to.
+func (h *Handler) bindOnce(r *http.Request, method string) string {
+	return "once\x00" + hostOf(r) + "\x00" + h.scope + "\x00" + method + "\x00" + originalURI(r)
+}
+
+// network returns the part of an address that stays the same while a visitor
+// stays where they are: /24 for IPv4, /64 for IPv6.
+func network(ip netip.Addr) netip.Prefix {
+	bits := 64
+	if ip.Is4() {
+		bits = 24
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil { // no address: all such visitors are one network
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// clientIP is the visitor's address as Caddy determined it.
+func clientIP(r *http.Request) netip.Addr {
+	s, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	ip, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ip.Unmap().WithZone("")
+}
+
+// https reports whether the visitor's browser sees an https address.
+func https(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	return trusted && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+// cookiePrefix is the start of our cookies' names. A configured prefix is taken
+// as it is on https; on plain http no browser accepts __Host-.
+func (h *Handler) cookiePrefix(r *http.Request) string {
+	if https(r) {
+		return h.cookie
+	}
+	return strings.TrimPrefix(h.cookie, "__Host-")
+}
+
+func (h *Handler) clearanceCookie(r *http.Request) string {
+	return h.cookiePrefix(r) + "-" + h.scope[:min(6, len(h.scope))]
+}
+
+func (h *Handler) onceCookie(r *http.Request, binding string) string {
+	sum := sha256.Sum256([]byte(binding))
+	return h.cookiePrefix(r) + "-once-" + hex.EncodeToString(sum[:4])
+}
+
+// original returns the request as it came to the server, before any rewrite.
+func original(r *http.Request) *http.Request {
+	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
+		return &o
+	}
+	return r
+}
+
+// originalURI is the path and query that the visitor's browser shows.
+func originalURI(r *http.Request) string { return original(r).URL.RequestURI() }

@@ -1,0 +1,286 @@
+package captcha
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/formtoken"
+)
+
+// maxTokenLen is the longest value of one field of a token, in bytes.
+const maxTokenLen = 8 << 10
+
+// found is what a request carries for us.
+type found struct {
+	fields map[string]string // a whole token; nil where there is none
+	seal   string            // what a challenge page of ours carried
+	body   *heldBody         // what was read in search of both; nil where nothing was
+}
+
+// release lets go of what was read, once the request has been answered.
+func (f found) release() {
+	if f.body != nil {
+		f.body.release()
+	}
+}
+
+// badRequest is a request that is refused for what it is, not for its token.
+type badRequest struct {
+	finding
+	detail string // for the log
+}
+
+func (b *badRequest) Error() string { return string(b.reason) + ": " + b.detail }
+
+func refuse(code int, reason finding, detail string) error {
+	reason.refused = code
+	return &badRequest{reason, detail}
+}
+
+// extract finds the token of r, in its header or else in its body. The body is
+// left in r as it was, to be read again from its beginning.
+func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error) {
+	if values := r.Header[h.tokenHeader]; len(values) > 1 {
+		return found{}, refuse(http.StatusBadRequest, failed(reasonBadRequest), "two token headers")
+	} else if len(values) == 1 && values[0] != "" {
+		fields, err := h.headerToken(values[0])
+		return found{fields: fields}, err
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return found{}, nil
+	}
+	format, err := formtoken.ParseContentType(r.Header["Content-Type"], r.Header["Content-Encoding"])
+	switch {
+	case errors.Is(err, formtoken.ErrUnsupported):
+		return found{}, refuse(http.StatusUnsupportedMediaType, failed(reasonEncoding), err.Error())
+	case err != nil:
+		return found{}, refuse(http.StatusBadRequest, failed(reasonBadRequest), err.Error())
+	case format.Kind == formtoken.None:
+		return found{}, nil
+	}
+	s := &search{
+		h: h, format: format,
+		scanner: formtoken.New(format, h.wanted(format)),
+		body:    &heldBody{budgets: &h.app.shared.budgets, rest: r.Body},
+		size:    r.ContentLength,
+		longer:  r.ContentLength > h.MaxBuffer,
+	}
+	if h.Mode != modeSignal {
+		s.pace = keepPace(w, r.Body)
+		defer s.pace.stop()
+	}
+	err = s.run()
+	r.Body = s.body
+	if err != nil {
+		return found{body: s.body}, s.explain(err)
+	}
+	return s.found()
+}
+
+// headerToken reads the token header: the one field's value, or, for a provider
+// with several, their JSON object in base64url.
+func (h *Handler) headerToken(value string) (map[string]string, error) {
+	names := h.provider.Fields()
+	if len(names) == 1 {
+		return map[string]string{names[0]: value}, nil
+	}
+	var fields map[string]string
+	text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(value, "="))
+	if err != nil || len(text) > maxTokenLen*len(names) || json.Unmarshal(text, &fields) != nil {
+		return nil, refuse(http.StatusBadRequest, failed(reasonBadRequest), "the token header is not the fields' JSON object in base64url")
+	}
+	for _, name := range names {
+		if _, ok := fields[name]; !ok {
+			return nil, nil
+		}
+	}
+	return fields, nil
+}
+
+// wanted lists the fields to look for in a body of the given format.
+func (h *Handler) wanted(format formtoken.Format) []formtoken.Field {
+	var fields []formtoken.Field
+	for _, name := range h.provider.Fields() {
+		fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen})
+	}
+	for i, name := range h.tokenFields {
+		fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen, Alternative: i + 1})
+	}
+	if format.Kind == formtoken.URLEncoded {
+		fields = append(fields, formtoken.Field{Name: sealField, MaxLen: int(sealedSize(h.MaxReplay)), Optional: true})
+	}
+	return fields
+}
+
+// search reads a body until its token is found, and holds what it has read.
+type search struct {
+	h       *Handler
+	format  formtoken.Format
+	scanner *formtoken.Scanner
+	body    *heldBody
+	pace    *pace
+	size    int64 // of the body, -1 where it is not known
+	longer  bool  // the body is certainly longer than max_buffer
+	sealed  bool  // a seal has begun, and its room is taken
+	scanErr error // of the scanner, sticky
+}
+
+var errTooLong = errors.New("no token before max_body")
+
+// run fills the memory up to max_buffer and, as long as the token is not there,
+// the temporary file up to max_body.
+//
+// A body that ends within max_buffer is scanned whole, and anything ambiguous in
+// it counts. In a longer one the scan ends with the token, and what is ambiguous
+// behind it does not count, however the bytes happened to arrive.
+func (s *search) run() error {
+	for {
+		err := s.more()
+		s.longer = s.longer || s.body.held() > s.h.MaxBuffer
+		switch {
+		case s.longer && s.done():
+			return nil
+		case s.scanErr != nil && (s.longer || err == io.EOF || !s.scanner.Complete()):
+			return s.scanErr
+		case err == io.EOF:
+			return s.scanner.Close()
+		case err != nil:
+			return err
+		case s.body.held() > s.limit():
+			return errTooLong
+		}
+	}
+}
+
+// done reports whether a body longer than max_buffer needs no further scan. A
+// page of ours puts the sealed request right behind the token: that is read
+// to its end.
+func (s *search) done() bool {
+	if !s.scanner.Complete() || s.scanner.Began(sealField) {
+		return false
+	}
+	const next = int64(len("&" + sealField + "="))
+	return s.format.Kind != formtoken.URLEncoded || s.body.held() >= s.scanner.CompleteAt()+next
+}
+
+// limit is how far to search.
+func (s *search) limit() int64 {
+	if s.scanner.Began(sealField) {
+		return max(s.h.MaxBody, sealedSize(s.h.MaxReplay)+maxTokenLen)
+	}
+	return s.h.MaxBody
+}
+
+// more reads the next bytes into memory or file, and shows them to the scanner.
+func (s *search) more() error {
+	b := s.body
+	// one byte more than max_buffer tells whether the body ends within it
+	if room := s.h.MaxBuffer + 1 - b.inMem; room > 0 {
+		if len(b.mem) == cap(b.mem) && !b.grow(s.h.MaxBuffer+1) {
+			return errNoRoom
+		}
+		have := len(b.mem)
+		n, err := s.read(b.mem[have:cap(b.mem)])
+		b.mem, b.inMem = b.mem[:have+n], b.inMem+int64(n)
+		return cmp.Or(s.scan(b.mem[have:]), err)
+	}
+	buf := spillBuffers.Get().(*[spillChunk]byte)
+	defer spillBuffers.Put(buf)
+	n, err := s.read(buf[:])
+	if n > 0 {
+		if spillErr := b.spill(buf[:n]); spillErr != nil {
+			return spillErr
+		}
+		if noRoom := s.scan(buf[:n]); noRoom != nil {
+			return noRoom
+		}
+	}
+	return err
+}
+
+// scan shows p to the scanner, which keeps no reference to it. A seal is kept in
+// memory whole, so its room is taken as soon as one begins.
+func (s *search) scan(p []byte) error {
+	if s.scanErr != nil || len(p) == 0 {
+		return nil
+	}
+	_, s.scanErr = s.scanner.Write(p)
+	if s.sealed || !s.scanner.Began(sealField) {
+		return nil
+	}
+	s.sealed = true
+	room := sealedSize(s.h.MaxReplay)
+	if s.size >= 0 {
+		room = min(room, s.size)
+	}
+	if !s.body.budgets.memory.take(room) {
+		return errNoRoom
+	}
+	s.body.memCost += room
+	return nil
+}
+
+const spillChunk = 32 << 10
+
+var spillBuffers = sync.Pool{New: func() any { return new([spillChunk]byte) }}
+
+// read reads from the client and remembers how that ended.
+func (s *search) read(p []byte) (int, error) {
+	n, err := s.body.rest.Read(p)
+	if s.pace != nil {
+		s.pace.read.Add(int64(n))
+	}
+	if err != nil {
+		s.body.ended = err
+	}
+	return n, err
+}
+
+// found returns the token, if all of its fields are there.
+func (s *search) found() (found, error) {
+	f := found{body: s.body}
+	f.seal, _ = s.scanner.Value(sealField)
+	names := s.h.provider.Fields()
+	fields := make(map[string]string, len(names))
+	for _, name := range names {
+		if value, ok := s.scanner.Value(name); ok {
+			fields[name] = value
+		}
+	}
+	for _, alias := range s.h.tokenFields {
+		value, ok := s.scanner.Value(alias)
+		if have, both := fields[names[0]]; ok && both && have != value {
+			return f, refuse(http.StatusBadRequest, failed(reasonBadRequest), "two different tokens under two names")
+		}
+		if ok {
+			fields[names[0]] = value
+		}
+	}
+	if len(fields) == len(names) {
+		f.fields = fields
+	}
+	return f, nil
+}
+
+// explain turns an error of run into what the handler does about it.
+func (s *search) explain(err error) error {
+	var ambiguous *formtoken.Error
+	switch {
+	case errors.As(err, &ambiguous):
+		return refuse(http.StatusBadRequest, failed(reasonBadRequest), ambiguous.Detail)
+	case errors.Is(err, errTooLong):
+		// not refused: the visitor may solve a challenge and send it again
+		return &badRequest{failed(reasonTooLarge), err.Error()}
+	case errors.Is(err, errNoRoom):
+		return refuse(http.StatusServiceUnavailable, failed(reasonTryAgain), err.Error())
+	case s.pace != nil && s.pace.tripped.Load():
+		return refuse(http.StatusRequestTimeout, failed(reasonBadRequest), "the body comes too slowly")
+	}
+	return err
+}

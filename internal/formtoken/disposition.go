@@ -1,0 +1,151 @@
+package formtoken
+
+import (
+	"bytes"
+	"strings"
+)
+
+// maxNameWords bounds the work on one Content-Disposition.
+const maxNameWords = 16
+
+// disposition finds the wanted field that a part with this Content-Disposition is, if any.
+//
+// Clients escape quotes in names in three ways and parsers read them in more, down to a search for
+// `name=`. So a part is a wanted field only if its header is spelled so that all agree; it is none if
+// no reading makes it one; and anything between is refused.
+func disposition(names *nameSet, v string) (*field, *Error) {
+	words, near := nameWords(names, v)
+	if words > maxNameWords {
+		return nil, errDisposition
+	}
+	first, params, ok := splitParams(v, true)
+	name, e := partName(params)
+	escaped := strings.Contains(v, `\`)
+	if e == nil && escaped {
+		_, literal, _ := splitParams(v, false)
+		_, e = partName(literal)
+	}
+	if e != nil {
+		return nil, e
+	}
+	f := names.exact([]byte(name))
+	if !near && (f == nil || f.charset) {
+		return f, nil
+	}
+	if f == nil || f.charset {
+		return nil, errPartName
+	}
+	for _, p := range params {
+		switch {
+		case strings.HasPrefix(p.key, "filename"):
+			return nil, errTokenFile
+		case strings.Contains(p.key, "*"):
+			return nil, errPartName
+		}
+	}
+	if !ok || escaped || words != 1 || !strings.EqualFold(first, "form-data") {
+		return nil, errPartName
+	}
+	return f, nil
+}
+
+// partName returns the name among the parameters of one reading.
+func partName(params []param) (string, *Error) {
+	name, namesSeen, filesSeen := "", 0, 0
+	for _, p := range params {
+		switch {
+		case p.key == "name":
+			name = p.value
+			namesSeen++
+		case p.key == "filename":
+			filesSeen++
+		case strings.HasPrefix(p.key, "name*"):
+			return "", errExtendedName
+		}
+	}
+	switch {
+	case namesSeen > 1 || filesSeen > 1:
+		return "", errDisposition
+	case len(name) > maxName:
+		return "", errLongName
+	case strings.Contains(name, "=?") && strings.Contains(name, "?="):
+		// Commons FileUpload decodes MIME encoded-words in names; others keep them.
+		return "", errExtendedName
+	}
+	return name, nil
+}
+
+// nameWords looks for `name=` anywhere in the header, as the laxest parsers do. It returns how often it
+// stands there and whether any value behind it is or resembles a wanted name.
+func nameWords(names *nameSet, v string) (words int, near bool) {
+	lower := lowerASCII(v)
+	for from := 0; words <= maxNameWords; {
+		i := strings.Index(lower[from:], "name")
+		if i < 0 {
+			return words, near
+		}
+		start := from + i
+		from = start + len("name")
+		if start > 0 && isWord(lower[start-1]) {
+			continue // filename=
+		}
+		rest := strings.TrimLeftFunc(v[from:], isBlank)
+		rest = strings.TrimLeft(rest, "*0123456789")
+		rest = strings.TrimLeftFunc(rest, isBlank)
+		if !strings.HasPrefix(rest, "=") {
+			continue
+		}
+		words++
+		near = near || nearValue(names, strings.TrimLeftFunc(rest[1:], isBlank))
+	}
+	return words, near
+}
+
+// nearValue says whether any reading of the value at the start of v resembles a wanted name.
+func nearValue(names *nameSet, v string) bool {
+	v = v[:min(len(v), maxName)]
+	ends := ";,\" \t"
+	if strings.HasPrefix(v, `"`) || strings.HasPrefix(v, `'`) {
+		quote := v[:1]
+		if quote == `"` {
+			value, _, _ := unquote(v[1:], true)
+			if nearSpelling(names, value) {
+				return true
+			}
+		}
+		ends = quote
+		v = v[1:]
+	}
+	if i := strings.IndexByte(v, ';'); i >= 0 && nearSpelling(names, strings.Trim(v[:i], `"'`)) {
+		return true
+	}
+	if i := strings.IndexAny(v, ends); i >= 0 {
+		v = v[:i]
+	}
+	return nearSpelling(names, v)
+}
+
+// nearSpelling tries the name as it is, without its backslashes, and percent-decoded.
+func nearSpelling(names *nameSet, name string) bool {
+	raw := []byte(name)
+	if names.near(raw) || names.near(bytes.ReplaceAll(raw, []byte(`\`), nil)) {
+		return true
+	}
+	decoded, _ := percentDecode(raw, strictEscapes)
+	return names.near(decoded)
+}
+
+// lowerASCII lowers letters without moving any byte.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+func isWord(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z'
+}

@@ -1,0 +1,83 @@
+package formtoken
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// jsNode is a member on the way to wanted fields, or one itself.
+type jsNode struct {
+	field   *field
+	members []*jsMember
+	names   *nameSet // of the members
+}
+
+type jsMember struct {
+	name string
+	seen bool
+	node jsNode
+}
+
+// newPaths arranges the wanted names as a tree of members below the top-level object.
+func newPaths(names *nameSet) *jsNode {
+	root := &jsNode{}
+	for _, f := range names.fields {
+		node := root
+		for _, name := range strings.Split(f.name, ".") {
+			node = node.child(name)
+		}
+		node.field = f
+	}
+	root.index()
+	return root
+}
+
+func (n *jsNode) child(name string) *jsNode {
+	for _, m := range n.members {
+		if m.name == name {
+			return &m.node
+		}
+	}
+	m := &jsMember{name: name}
+	n.members = append(n.members, m)
+	return &m.node
+}
+
+// index prepares the comparison of keys in this object and those below.
+func (n *jsNode) index() {
+	fields := make([]Field, 0, len(n.members))
+	for _, m := range n.members {
+		fields = append(fields, Field{Name: m.name})
+		m.node.index()
+	}
+	n.names = newNameSet(fields)
+}
+
+// endKey looks the key up that has just ended. A member that is not on the way to a token may repeat:
+// that is the application's to judge.
+func (j *jsonScan) endKey(at int64) *Error {
+	node := j.stack[len(j.stack)-1].node
+	if node == nil {
+		return nil
+	}
+	if !utf8.Valid(j.key) {
+		return j.s.fail(errJSONText, at)
+	}
+	f, e := node.names.match(j.key)
+	if e != nil {
+		return j.s.fail(e, at)
+	}
+	if f == nil {
+		return nil
+	}
+	for _, m := range node.members {
+		if m.name != f.name {
+			continue
+		}
+		if m.seen {
+			return j.s.fail(errJSONDup, at)
+		}
+		m.seen, j.member = true, &m.node
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package formtoken
+
+import (
+	"bytes"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// field is a wanted field and what was found of it.
+type field struct {
+	name     string
+	folded   folding
+	maxLen   int
+	required map[int]struct{} // the alternatives that need it
+	charset  bool             // the internal _charset_ field: its value is checked, never returned
+
+	collect strings.Builder
+	value   string
+	found   bool
+}
+
+// nameSet tells wanted names, and names that some parsers take for wanted ones, from all others.
+type nameSet struct {
+	fields  []*field
+	scratch folder
+}
+
+func newNameSet(fields []Field) *nameSet {
+	set := &nameSet{}
+	for _, want := range fields {
+		f := set.exact([]byte(want.Name))
+		if f == nil {
+			f = &field{name: want.Name, folded: foldingOf(want.Name), required: make(map[int]struct{})}
+			set.fields = append(set.fields, f)
+		}
+		length := want.MaxLen
+		if length <= 0 {
+			length = defaultValue
+		}
+		f.maxLen = max(f.maxLen, length)
+		if !want.Optional {
+			f.required[want.Alternative] = struct{}{}
+		}
+	}
+	return set
+}
+
+// addCharset has the HTML field _charset_ looked for: parsers that honour it decode the form by it.
+func (set *nameSet) addCharset() {
+	const name = "_charset_"
+	if set.exact([]byte(name)) == nil {
+		set.fields = append(set.fields, &field{name: name, maxLen: maxCharset, charset: true})
+	}
+}
+
+// exact returns the field of precisely that name.
+func (set *nameSet) exact(name []byte) *field {
+	for _, f := range set.fields {
+		if string(name) == f.name {
+			return f
+		}
+	}
+	return nil
+}
+
+// match returns the field of that name, or an error for a name that only resembles one.
+func (set *nameSet) match(name []byte) (*field, *Error) {
+	if f := set.exact(name); f != nil {
+		return f, nil
+	}
+	if set.resembles(name) {
+		return nil, errAlias
+	}
+	return nil, nil
+}
+
+// near says whether some parser could take the name for a wanted one, or whether it is one.
+func (set *nameSet) near(name []byte) bool {
+	if f := set.exact(name); f != nil {
+		return !f.charset
+	}
+	return set.resembles(name)
+}
+
+// resembles says whether some parser takes the name for a wanted one. A NUL ends the name for parsers
+// written in C and vanishes in others.
+func (set *nameSet) resembles(name []byte) bool {
+	if set.folds(name) {
+		return true
+	}
+	i := bytes.IndexByte(name, 0)
+	return i >= 0 && (set.folds(name[:i]) || set.folds(bytes.ReplaceAll(name, []byte{0}, nil)))
+}
+
+func (set *nameSet) folds(name []byte) bool {
+	for _, f := range set.fields {
+		if !f.charset && f.folded.matches(&set.scratch, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// folding is a wanted name as the laxest parsers see it.
+type folding struct {
+	flat     string
+	brackets bool
+}
+
+func foldingOf(name string) folding {
+	var b folder
+	return folding{
+		flat:     string(b.flat(trimSpace([]byte(name)))),
+		brackets: strings.ContainsAny(name, "[]"),
+	}
+}
+
+// matches compares in three ways: PHP's, which turns dots, spaces and unclosed brackets into
+// underscores (trailing spaces too); trimming ones; and those for which brackets address members, so
+// that name[], name[x] and [name] all fill what name does.
+func (n folding) matches(b *folder, name []byte) bool {
+	if n.flat == "" {
+		return false
+	}
+	if string(b.flat(trimLeft(name))) == n.flat {
+		return true
+	}
+	trimmed := b.flat(trimSpace(name))
+	if string(trimmed) == n.flat {
+		return true
+	}
+	if n.brackets {
+		// The wanted name addresses a member itself; only what reaches below it is an alias.
+		return bytes.HasPrefix(trimmed, []byte(n.flat+"_"))
+	}
+	member := bytes.TrimLeftFunc(name, func(r rune) bool { return isBlank(r) || isBracket(r) })
+	if i := bytes.IndexFunc(member, isBracket); i >= 0 {
+		member = member[:i]
+	}
+	return string(b.flat(trimSpace(member))) == n.flat
+}
+
+// folder is a reusable buffer for folding.
+type folder struct{ buf []byte }
+
+// flat lowers case and maps what PHP maps. The result is valid until the next call.
+func (b *folder) flat(name []byte) []byte {
+	out := b.buf[:0]
+	for len(name) > 0 {
+		c := name[0]
+		switch {
+		case c == '.' || c == ' ' || c == '[':
+			out = append(out, '_')
+		case 'A' <= c && c <= 'Z':
+			out = append(out, c+'a'-'A')
+		case c < utf8.RuneSelf:
+			out = append(out, c)
+		default:
+			r, size := utf8.DecodeRune(name)
+			if r == utf8.RuneError && size == 1 {
+				out = append(out, c)
+			} else {
+				out = utf8.AppendRune(out, foldRune(r))
+			}
+			name = name[size:]
+			continue
+		}
+		name = name[1:]
+	}
+	b.buf = out
+	return out
+}
+
+// foldRune maps a letter beyond ASCII to the one that stands for all its cases. The Kelvin sign and the
+// long s fold to ASCII letters, and so do the Turkish i's on some systems.
+func foldRune(r rune) rune {
+	if r == 'ı' || r == 'İ' {
+		return 'i'
+	}
+	least := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	if 'A' <= least && least <= 'Z' {
+		least += 'a' - 'A'
+	}
+	return least
+}
+
+func trimSpace(name []byte) []byte { return bytes.TrimFunc(name, isBlank) }
+func trimLeft(name []byte) []byte  { return bytes.TrimLeftFunc(name, isBlank) }
+
+// isBlank tells white space, control characters, and what is not seen at all: a byte order mark and
+// other format characters.
+func isBlank(r rune) bool {
+	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
+}
+
+func isBracket(r rune) bool { return r == '[' || r == ']' }

@@ -1,0 +1,107 @@
+package formtoken
+
+import (
+	"bytes"
+	"strings"
+)
+
+// partHead is what the header of a part has said so far.
+type partHead struct {
+	field        *field
+	dispositions int
+	codings      int
+	types        int
+	coded        bool // a Content-Transfer-Encoding that changes the bytes
+	typed        bool // a Content-Type that is not ASCII-compatible plain text
+}
+
+// readHead collects header lines. It returns how much it used.
+func (m *multipart) readHead(p []byte, off int64) (int, *Error) {
+	n := bytes.IndexByte(p, '\n') + 1
+	ended := n > 0
+	if !ended {
+		n = len(p)
+	}
+	if room := maxPartHead - m.head; n > room {
+		return 0, m.s.fail(errPartHeadLong, off+int64(room)+1)
+	}
+	m.head += n
+	m.line = append(m.line, p[:n]...)
+	if !ended {
+		return n, nil
+	}
+	line, ok := bytes.CutSuffix(m.line, []byte("\r\n"))
+	m.line = m.line[:0]
+	if !ok {
+		return 0, m.s.fail(errPartHead, off+int64(n))
+	}
+	var e *Error
+	if len(line) == 0 {
+		e = m.endHead()
+	} else {
+		e = m.headLine(string(line))
+	}
+	if e != nil {
+		return 0, m.s.fail(e, off+int64(n))
+	}
+	return n, nil
+}
+
+// headLine reads one line. A line that continues the one before is refused with all others that are
+// not `name: value`: whether it belongs to it is read in two ways.
+func (m *multipart) headLine(line string) *Error {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || !isToken(name) || strings.ContainsAny(line, "\r\x00") {
+		return errPartHead
+	}
+	value = trimOWS(value)
+	switch strings.ToLower(name) {
+	case "content-disposition":
+		if m.part.dispositions++; m.part.dispositions > 1 {
+			return errDisposition
+		}
+		var e *Error
+		m.part.field, e = disposition(m.s.names, value)
+		return e
+	case "content-transfer-encoding":
+		m.part.codings++
+		switch strings.ToLower(value) {
+		case "7bit", "8bit", "binary":
+		default:
+			m.part.coded = true
+		}
+	case "content-type":
+		m.part.types++
+		m.part.typed = m.part.typed || !isPlainText(value)
+	}
+	return nil
+}
+
+// endHead begins the part's body.
+func (m *multipart) endHead() *Error {
+	m.state, m.lead, m.match = mpBody, leadHead, 0
+	part := &m.part
+	if part.field == nil {
+		return nil
+	}
+	if !part.field.charset {
+		switch {
+		case part.coded || part.codings > 1:
+			return errTokenCoding
+		case part.typed || part.types > 1:
+			return errTokenType
+		}
+	}
+	m.s.begin(part.field)
+	return nil
+}
+
+// isPlainText says whether a part of that type is text whose ASCII can be read as it is.
+func isPlainText(contentType string) bool {
+	media, params, ok := splitParams(contentType, true)
+	if !ok || !strings.EqualFold(media, "text/plain") {
+		return false
+	}
+	class, e := charsetParam(params)
+	return e == nil && class != foreign
+}

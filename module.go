@@ -1,0 +1,296 @@
+// Package captcha is a Caddy handler that puts a CAPTCHA in front of any form of
+// an existing site: it takes the token out of a protected request, verifies it,
+// and forwards the request, or answers with a challenge that brings the
+// request back, complete.
+package captcha
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
+	"github.com/caddy-captcha/caddy-captcha/provider"
+	_ "github.com/caddy-captcha/caddy-captcha/provider/pow"
+	_ "github.com/caddy-captcha/caddy-captcha/store/memory"
+	"github.com/caddy-captcha/caddy-captcha/web"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(stripHandler{})
+}
+
+// Handler protects the requests that reach it: those with an unsafe method need
+// a CAPTCHA token, or a clearance from an earlier one. Without either, a
+// navigating browser gets a challenge page that carries the request through,
+// sealed, and every other client an application/problem+json document with the
+// challenge in it; both with status 403.
+//
+// Requests that are forwarded carry these headers to the app. Inbound ones of
+// such a name are removed:
+//
+// Header | Description
+// -------|------------
+// `X-Captcha-Status` | `passed`, `cleared` or `failover`; in mode signal also `failed` or `missing`
+// `X-Captcha-Provider` | the provider that judged the token
+// `X-Captcha-Score` | the provider's score, where it has one
+// `X-Captcha-Reason` | why a token did not pass
+//
+// The same is in placeholders, for the log:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.captcha.status}` | as above
+// `{http.captcha.provider}` | as above
+// `{http.captcha.score}` | as above
+// `{http.captcha.reason}` | as above
+// `{http.captcha.decision}` | `forward`, `challenge` or `deny`
+type Handler struct {
+	// Mode is `enforce`, or `signal`, which never blocks a request and only
+	// tells the app what was found. Default: enforce.
+	Mode mode `json:"mode,omitempty"`
+
+	// ProviderRaw configures who judges tokens. Default: pow, the built-in
+	// proof of work.
+	ProviderRaw json.RawMessage `json:"provider,omitempty" caddy:"namespace=http.captcha.providers inline_key=name"`
+
+	// Methods are the methods that are protected. GET, HEAD, OPTIONS and TRACE
+	// cannot be. Default: every other method.
+	Methods []string `json:"methods,omitempty"`
+
+	// TokenHeader is the request header in which a script may send the token.
+	// Default: Captcha-Token.
+	TokenHeader string `json:"token_header,omitempty"`
+
+	// TokenField are names of form fields, or dotted paths in a JSON body, in
+	// which the token is looked for beside the provider's own name. Only for
+	// providers whose token is one field.
+	TokenField []string `json:"token_field,omitempty"`
+
+	// MaxBuffer is how many bytes of a body are held in memory while the token
+	// is looked for. A body that ends within it is examined whole. At least
+	// 1 KiB. Default: 64 KiB.
+	MaxBuffer int64 `json:"max_buffer,omitempty"`
+
+	// MaxBody is how far into a body the token is looked for, in bytes; beyond
+	// MaxBuffer a temporary file holds what was read. A request without a
+	// token before that is answered with 413. It does not limit what comes
+	// after the token. At least MaxBuffer. Default: 10 MiB.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// MaxReplay is the largest body in bytes that a challenge page carries. A
+	// visitor with a larger one gets a one-time clearance and submits again.
+	// Default: 1 MiB.
+	MaxReplay int64 `json:"max_replay,omitempty"`
+
+	// Clearance spares a visitor who has passed the next CAPTCHA for a while.
+	Clearance *Clearance `json:"clearance,omitempty"`
+
+	// CORS are the origins (scheme://host[:port]) whose scripts may read our
+	// answers. Default: none.
+	CORS []string `json:"cors,omitempty"`
+
+	// Challenge is what a visitor sees.
+	Challenge *Challenge `json:"challenge,omitempty"`
+
+	app      *App
+	provider provider.Provider
+	name     string // of the provider
+	identity string // of the provider and its configuration
+	template *web.Template
+	passes   *keyring.Signer
+	sealer   *keyring.Sealer
+	logger   *zap.Logger
+
+	// values whose placeholders are resolved
+	tokenHeader    string
+	tokenFields    []string
+	origins        []string
+	scope, cookie  string
+	title, contact string
+}
+
+// Clearance configures the passes that spare a visitor the next CAPTCHA.
+type Clearance struct {
+	// Duration is how long a pass is valid, at most 30 days. Default: 0, no
+	// passes: one token, one request.
+	Duration caddy.Duration `json:"duration,omitempty"`
+
+	// Uses is how many requests a pass opens. Default: 0, unlimited within its
+	// duration.
+	Uses int `json:"uses,omitempty"`
+
+	// Bind is `ip`, which ties a pass to the visitor's network (/24 or /64), or
+	// `none`. Default: none.
+	Bind string `json:"bind,omitempty"`
+
+	// Scope names the handlers that share passes. Letters, digits, - and _.
+	// Default: a hash of this handler's configuration; in a Caddyfile, of the
+	// directive with its matcher.
+	Scope string `json:"scope,omitempty"`
+
+	// Cookie is the prefix of the cookies' names. Default: __Host-captcha, on
+	// plain http captcha.
+	Cookie string `json:"cookie,omitempty"`
+}
+
+// Challenge configures the challenge page.
+type Challenge struct {
+	// Template is the path of an html/template file for the page. Default: the
+	// built-in page. What it may use is documented at web.Parse.
+	Template string `json:"template,omitempty"`
+
+	// Title replaces the page's heading.
+	Title string `json:"title,omitempty"`
+
+	// Contact is a URL or a mail address that is shown where a visitor is stuck.
+	Contact string `json:"contact,omitempty"`
+}
+
+// mode says whether findings are enforced.
+type mode string
+
+const (
+	modeEnforce mode = "enforce"
+	modeSignal  mode = "signal"
+)
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.captcha", New: func() caddy.Module { return new(Handler) }}
+}
+
+// ServeHTTP protects what comes after it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	now := time.Now()
+	o := earlier(r)
+	if o.settled {
+		return next.ServeHTTP(w, r)
+	}
+	if !o.marked {
+		stripForged(r)
+	}
+	switch {
+	case asksForPuzzle(r):
+		return h.answerPuzzle(w, r, now)
+	case redeems(r):
+		return h.redeem(w, r, now)
+	case !h.protects(r):
+		return next.ServeHTTP(h.preflight(w, r), r)
+	}
+	f, fd, err := h.judge(w, r, o, now)
+	defer fd.release()
+	if err != nil {
+		return h.fault(err)
+	}
+	d := decide(h.Mode, f)
+	if d.verb == verbForward && fd.seal != "" && h.Mode == modeEnforce && f.status == statusPassed {
+		if d = h.unseal(r, fd.seal, now); d.verb != verbForward {
+			f, fd = failed(d.reason), found{body: fd.body}
+		}
+	}
+	h.publish(r, f, d)
+	if d.verb != verbForward {
+		return h.newAnswer(w, r, d, now).write(fd)
+	}
+	return h.forward(w, r, next, f, fd, now)
+}
+
+// judge finds out about a protected request what there is to know.
+func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now time.Time) (finding, found, error) {
+	if earlyData(r) {
+		return refused(http.StatusTooEarly, reasonEarlyData), found{}, nil
+	}
+	if h.cleared(r, now) {
+		return finding{status: statusCleared}, found{}, nil
+	}
+	if o.identity == h.identity { // mode signal has asked the same provider
+		return o.finding, o.found, nil
+	}
+	fd, err := h.extract(w, r)
+	var no *badRequest
+	switch {
+	case errors.As(err, &no):
+		h.logger.Debug("request refused", zap.String("reason", string(no.reason)), zap.String("detail", no.detail))
+		return no.finding, fd, nil
+	case err != nil && h.Mode == modeSignal: // whoever reads the body meets the same error
+		return failed(reasonBadRequest), fd, nil
+	case err != nil:
+		return finding{}, fd, err
+	case fd.seal != "" && !sentBySameOrigin(r):
+		// promise 8: a seal opens only from our own page
+		return refused(http.StatusBadRequest, reasonBadRequest), found{body: fd.body}, nil
+	case fd.fields == nil:
+		return finding{status: statusMissing, reason: reasonTokenMissing}, fd, nil
+	}
+	return h.verify(r.Context(), h.request(r, now), fd.fields), fd, nil
+}
+
+// unseal makes r the request that a challenge page has carried.
+func (h *Handler) unseal(r *http.Request, seal string, now time.Time) decision {
+	c, err := h.open(r, seal, now)
+	if err != nil || c.Once || c.From == elsewhere {
+		return decision{verb: verbDeny, reason: reasonBadRequest, status: http.StatusBadRequest}
+	}
+	c.restore(r)
+	return decision{verb: verbForward}
+}
+
+// forward gives the request on, and tells the app what was found.
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, f finding, fd found, now time.Time) error {
+	setHeader(r, headerStatus, string(f.status))
+	setHeader(r, headerProvider, h.name)
+	setHeader(r, headerScore, score(f))
+	setHeader(r, headerReason, string(f.reason))
+	if f.status == statusPassed && h.Clearance.Duration > 0 {
+		h.grantClearance(w, r, now)
+	}
+	o := outcome{settled: h.Mode == modeEnforce, marked: true}
+	if f.status != statusCleared {
+		o.identity, o.finding, o.found = h.identity, f, found{fields: fd.fields, seal: fd.seal}
+	}
+	return next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), outcomeKey{}, o)))
+}
+
+// fault gives an error of the body's reader or of ours the form that Caddy
+// expects. One that has that form is returned as it is, never wrapped.
+func (h *Handler) fault(err error) error {
+	if _, ok := err.(caddyhttp.HandlerError); ok {
+		return err
+	}
+	return caddyhttp.Error(http.StatusBadRequest, fmt.Errorf("reading the request body: %w", err))
+}
+
+// outcome is what a captcha handler leaves to those behind it on the same
+// request. It lives in the context, where no client and no other handler can
+// put it.
+type outcome struct {
+	settled bool // an enforcing handler has decided
+	marked  bool // the X-Captcha-* headers are ours
+
+	// what mode signal found out from a token, and whom it asked
+	identity string
+	finding  finding
+	found    found
+}
+
+type outcomeKey struct{}
+
+func earlier(r *http.Request) outcome {
+	o, _ := r.Context().Value(outcomeKey{}).(outcome)
+	return o
+}
+
+// request is what the provider may know of r.
+func (h *Handler) request(r *http.Request, now time.Time) provider.Request {
+	return provider.Request{Host: hostOf(r), ClientIP: clientIP(r), Received: now}
+}

@@ -1,0 +1,170 @@
+package captcha
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-captcha/caddy-captcha/provider"
+)
+
+// problem is our problem document (RFC 9457).
+type problem struct {
+	Type      string          `json:"type"`
+	Title     string          `json:"title"`
+	Status    int             `json:"status"`
+	Detail    string          `json:"detail"`
+	Reason    provider.Reason `json:"reason"`
+	Reference string          `json:"reference"`
+	Captcha   json.RawMessage `json:"captcha,omitempty"`
+}
+
+// puzzle is what a script needs in order to solve a challenge.
+type puzzle struct {
+	Provider  string          `json:"provider"`
+	Fields    []string        `json:"fields"`
+	Challenge json.RawMessage `json:"challenge,omitempty"`
+}
+
+// problemDocs is where the reasons are explained.
+const problemDocs = "https://github.com/caddy-captcha/caddy-captcha/blob/main/docs/reference.md#"
+
+// details explain the reasons to a developer who sees the document.
+var details = map[provider.Reason]string{
+	provider.TokenMissing:   "This request needs a solved CAPTCHA. Solve the challenge and send the request again with the token in its field or in the Captcha-Token header.",
+	provider.TokenInvalid:   "The CAPTCHA token is not valid here.",
+	provider.TokenExpired:   "The CAPTCHA token has expired.",
+	provider.TokenDuplicate: "The CAPTCHA token was used before; one token opens one request.",
+	reasonBadRequest:        "The request could be read in more than one way, or arrived too slowly.",
+	reasonTooLarge:          "No CAPTCHA token was found in the part of the body that is searched. Put the token first, or in the Captcha-Token header.",
+	reasonEncoding:          "The CAPTCHA token cannot be read in a body of this encoding or charset. Send it in the Captcha-Token header.",
+	reasonEarlyData:         "Send the request again after the TLS handshake.",
+	reasonTryAgain:          "The CAPTCHA could not be verified right now. Try again.",
+	reasonUnreachable:       "The CAPTCHA provider is down.",
+	reasonClientReported:    "The CAPTCHA widget reported an outage that was not seen here.",
+	reasonProviderFailover:  "The CAPTCHA provider has trouble.",
+	reasonThrottled:         "The CAPTCHA provider's quota is spent.",
+	reasonMisconfigured:     "The CAPTCHA of this site is not configured correctly.",
+}
+
+// problem answers with a problem document. Where the client may try again, it
+// carries a challenge.
+func (a *answer) problem() error {
+	p := problem{
+		Type:      problemDocs + string(a.reason),
+		Title:     http.StatusText(a.status),
+		Status:    a.status,
+		Detail:    details[a.reason],
+		Reason:    a.reason,
+		Reference: a.reference,
+	}
+	if a.verb == verbChallenge || a.status == http.StatusUnsupportedMediaType {
+		var err error
+		if p.Captcha, err = a.captcha(); err != nil {
+			a.h.logger.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
+			a.decision = decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
+			p.Type, p.Title, p.Status = problemDocs+string(a.reason), http.StatusText(a.status), a.status
+			p.Detail, p.Reason = details[a.reason], a.reason
+		}
+	}
+	body, err := marshal(p)
+	if err != nil {
+		return err
+	}
+	a.head("application/problem+json")
+	return a.send(body)
+}
+
+// captcha is the JSON of what a script needs.
+func (a *answer) captcha() (json.RawMessage, error) {
+	doc, err := a.h.document(a.r.Context(), a.h.request(a.r, a.now))
+	if err != nil {
+		return nil, err
+	}
+	return marshal(puzzle{Provider: a.h.name, Fields: a.h.provider.Fields(), Challenge: doc})
+}
+
+// marshal is json.Marshal without escapes for HTML, which no reader of these
+// documents needs.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// allowOrigin lets scripts of the configured origins read an answer of ours.
+func (h *Handler) allowOrigin(hdr http.Header, r *http.Request) {
+	if len(h.origins) == 0 {
+		return
+	}
+	hdr.Set("Vary", withVary(hdr, "Origin"))
+	origin := r.Header.Get("Origin")
+	if !slices.Contains(h.origins, origin) {
+		return
+	}
+	hdr.Set("Access-Control-Allow-Origin", origin)
+	hdr.Set("Access-Control-Allow-Credentials", "true")
+	hdr.Set("Access-Control-Expose-Headers", "Captcha-Required, Retry-After")
+}
+
+func withVary(hdr http.Header, name string) string {
+	if vary := hdr.Get("Vary"); vary != "" && !strings.EqualFold(vary, name) {
+		return vary + ", " + name
+	}
+	return name
+}
+
+// preflight wraps w where r is the preflight of a configured origin, so that
+// the headers which our scripts send are added to what the app granted.
+func (h *Handler) preflight(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	if len(h.origins) == 0 || r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return w
+	}
+	origin := r.Header.Get("Origin")
+	if !slices.Contains(h.origins, origin) {
+		return w
+	}
+	return &preflightWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, origin: origin, token: h.tokenHeader}
+}
+
+// preflightWriter adds our headers to the app's answer to a preflight.
+type preflightWriter struct {
+	*caddyhttp.ResponseWriterWrapper
+	origin, token string
+	wrote         bool
+}
+
+func (p *preflightWriter) WriteHeader(status int) {
+	if status >= 200 && !p.wrote {
+		p.wrote = true
+		hdr := p.Header()
+		if granted := hdr.Get("Access-Control-Allow-Origin"); granted == p.origin || granted == "*" {
+			allowed := hdr.Values("Access-Control-Allow-Headers")
+			hdr.Set("Access-Control-Allow-Headers", strings.Join(append(allowed, p.token, "Captcha-Request"), ", "))
+		}
+	}
+	p.ResponseWriterWrapper.WriteHeader(status)
+}
+
+func (p *preflightWriter) Write(b []byte) (int, error) {
+	if !p.wrote {
+		p.WriteHeader(http.StatusOK)
+	}
+	return p.ResponseWriterWrapper.Write(b)
+}
+
+// ReadFrom implements io.ReaderFrom.
+func (p *preflightWriter) ReadFrom(src io.Reader) (int64, error) {
+	if !p.wrote {
+		p.WriteHeader(http.StatusOK)
+	}
+	return p.ResponseWriterWrapper.ReadFrom(src)
+}

@@ -1,0 +1,282 @@
+package captcha
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
+	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/web"
+)
+
+const (
+	defaultProvider    = "pow"
+	defaultTokenHeader = "Captcha-Token"
+	defaultMaxBuffer   = 64 << 10
+	defaultMaxBody     = 10 << 20
+	defaultMaxReplay   = 1 << 20
+	minMaxBuffer       = 1 << 10
+	maxMaxReplay       = 64 << 20
+	defaultCookie      = "__Host-captcha"
+	bindIP             = "ip"
+	bindNone           = "none"
+)
+
+// Provision sets up the handler. It touches neither network nor storage.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	config, err := json.Marshal(h) // before defaults: what makes this handler itself
+	if err != nil {
+		return err
+	}
+	app, err := ctx.App("captcha")
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	h.setDefaults()
+	if err := h.resolve(config); err != nil {
+		return err
+	}
+	h.passes = h.app.shared.keys.Signer("clearance")
+	h.sealer = h.app.shared.keys.Sealer("seal")
+	if err := h.loadProvider(ctx); err != nil {
+		return err
+	}
+	h.template = web.Default()
+	if h.Challenge.Template != "" {
+		h.template, err = h.loadTemplate()
+	}
+	return err
+}
+
+func (h *Handler) setDefaults() {
+	if h.Mode == "" {
+		h.Mode = modeEnforce
+	}
+	if h.TokenHeader == "" {
+		h.TokenHeader = defaultTokenHeader
+	}
+	if h.MaxBuffer == 0 {
+		h.MaxBuffer = defaultMaxBuffer
+	}
+	if h.MaxBody == 0 {
+		h.MaxBody = max(defaultMaxBody, h.MaxBuffer)
+	}
+	if h.MaxReplay == 0 {
+		h.MaxReplay = defaultMaxReplay
+	}
+	if h.Clearance == nil {
+		h.Clearance = new(Clearance)
+	}
+	if h.Clearance.Bind == "" {
+		h.Clearance.Bind = bindNone
+	}
+	if h.Clearance.Cookie == "" {
+		h.Clearance.Cookie = defaultCookie
+	}
+	if h.Challenge == nil {
+		h.Challenge = new(Challenge)
+	}
+}
+
+// resolve fills in placeholders. The configured values stay as they are, so
+// that no secret is written back into the configuration.
+func (h *Handler) resolve(config []byte) error {
+	h.scope = h.Clearance.Scope
+	if h.scope == "" {
+		h.scope = hashScope(config)
+	}
+	h.tokenHeader, h.cookie = h.TokenHeader, h.Clearance.Cookie
+	h.title, h.contact = h.Challenge.Title, h.Challenge.Contact
+	h.tokenFields, h.origins = slices.Clone(h.TokenField), slices.Clone(h.CORS)
+	texts := map[string]*string{
+		"token_header": &h.tokenHeader, "clearance scope": &h.scope, "clearance cookie": &h.cookie,
+		"challenge title": &h.title, "challenge contact": &h.contact,
+	}
+	for name, text := range texts {
+		if err := resolveText(name, text); err != nil {
+			return err
+		}
+	}
+	for i := range h.tokenFields {
+		if err := resolveText("token_field", &h.tokenFields[i]); err != nil {
+			return err
+		}
+	}
+	for i := range h.origins {
+		if err := resolveText("cors", &h.origins[i]); err != nil {
+			return err
+		}
+	}
+	h.tokenHeader = http.CanonicalHeaderKey(h.tokenHeader)
+	return nil
+}
+
+// resolveText replaces the placeholders of a text value. One that is empty or
+// unknown is an error: it is a variable that somebody forgot to set.
+func resolveText(name string, text *string) error {
+	if !strings.Contains(*text, "{") {
+		return nil
+	}
+	v, err := caddy.NewReplacer().ReplaceOrErr(*text, true, true)
+	if err != nil {
+		return fmt.Errorf("%s: %w; set it, or write the value itself", name, err)
+	}
+	*text = v
+	return nil
+}
+
+// hashScope names a scope after what makes a directive itself.
+func hashScope(parts ...[]byte) string {
+	hash := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(hash, "%d\n", len(p))
+		hash.Write(p)
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
+}
+
+func (h *Handler) loadProvider(ctx caddy.Context) error {
+	var mod any
+	var err error
+	h.name = defaultProvider
+	if h.ProviderRaw != nil {
+		mod, err = ctx.LoadModule(h, "ProviderRaw")
+	} else {
+		mod, err = ctx.LoadModuleByID(provider.Namespace+"."+defaultProvider, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("loading the provider: %w", err)
+	}
+	p, ok := mod.(provider.Provider)
+	if !ok {
+		return fmt.Errorf("%T is not a provider", mod)
+	}
+	h.provider = p
+	h.name = mod.(caddy.Module).CaddyModule().ID.Name()
+	if b, ok := p.(provider.Binder); ok {
+		b.Bind(h.app.env(h.name, h.logger))
+	}
+	config, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	h.identity = h.name + "\x00" + string(config)
+	return nil
+}
+
+func (h *Handler) loadTemplate() (*web.Template, error) {
+	name := h.Challenge.Template
+	if err := resolveText("challenge template", &name); err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("challenge template: %w", err)
+	}
+	return web.Parse(name, string(text))
+}
+
+var (
+	validToken = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	validScope = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+)
+
+// Validate checks the final values.
+func (h *Handler) Validate() error {
+	if h.Mode != modeEnforce && h.Mode != modeSignal {
+		return fmt.Errorf("mode must be enforce or signal, got %q", h.Mode)
+	}
+	for _, m := range h.Methods {
+		if slices.ContainsFunc(safeMethods, func(s string) bool { return strings.EqualFold(s, m) }) {
+			return fmt.Errorf("methods: %s is a safe method and is never protected; leave it out", m)
+		}
+		if !validToken.MatchString(m) {
+			return fmt.Errorf("methods: %q is not a method", m)
+		}
+	}
+	if !validToken.MatchString(h.tokenHeader) {
+		return fmt.Errorf("token_header: %q is not the name of a header", h.tokenHeader)
+	}
+	if len(h.tokenFields) > 0 && len(h.provider.Fields()) != 1 {
+		return fmt.Errorf("token_field: a token of %s has %d fields; this works with one-field providers only, leave it out", h.name, len(h.provider.Fields()))
+	}
+	if slices.Contains(h.tokenFields, sealField) {
+		return fmt.Errorf("token_field: %s is the challenge page's own field; write another name", sealField)
+	}
+	return errors.Join(h.validateSizes(), h.validateClearance(), h.validateOrigins(), h.validateChallenge())
+}
+
+func (h *Handler) validateSizes() error {
+	switch {
+	case h.MaxBuffer < minMaxBuffer:
+		return fmt.Errorf("max_buffer must be at least 1KiB, got %d bytes", h.MaxBuffer)
+	case h.MaxBody < h.MaxBuffer:
+		return fmt.Errorf("max_body (%d bytes) must not be smaller than max_buffer (%d bytes)", h.MaxBody, h.MaxBuffer)
+	case h.MaxReplay < 0 || h.MaxReplay > maxMaxReplay:
+		return fmt.Errorf("max_replay must be between 0 and 64MiB, got %d bytes", h.MaxReplay)
+	}
+	return nil
+}
+
+func (h *Handler) validateClearance() error {
+	c := h.Clearance
+	switch d := time.Duration(c.Duration); {
+	case d != 0 && d < time.Second:
+		return fmt.Errorf("clearance: the duration must be at least 1s, got %s", d)
+	case d > keyring.MaxLifetime:
+		return fmt.Errorf("clearance: the duration must be at most 30d, got %s", d)
+	case c.Uses < 0:
+		return fmt.Errorf("clearance: uses must not be negative, got %d", c.Uses)
+	case c.Uses > 0 && d == 0:
+		return errors.New("clearance: uses needs a duration; write clearance 1h")
+	case c.Bind != bindIP && c.Bind != bindNone:
+		return fmt.Errorf("clearance: bind must be ip or none, got %q", c.Bind)
+	case !validScope.MatchString(h.scope):
+		return fmt.Errorf("clearance: scope must be 1 to 64 letters, digits, - and _, got %q", h.scope)
+	case !validToken.MatchString(h.cookie) || strings.TrimPrefix(h.cookie, "__Host-") == "":
+		return fmt.Errorf("clearance: cookie %q is not the beginning of a cookie's name", h.cookie)
+	}
+	return nil
+}
+
+func (h *Handler) validateOrigins() error {
+	for _, o := range h.origins {
+		u, err := url.Parse(o)
+		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.Scheme+"://"+strings.ToLower(u.Host) != o {
+			return fmt.Errorf("cors: %q is not an origin; write https://app.example.com, without a path", o)
+		}
+	}
+	return nil
+}
+
+func (h *Handler) validateChallenge() error {
+	if h.contact == "" {
+		return nil
+	}
+	if err := web.ValidateContact(h.contact); err != nil {
+		return fmt.Errorf("challenge: contact: %w", err)
+	}
+	return nil
+}
+
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = stripHandler{}
+)

@@ -1,0 +1,164 @@
+package captcha
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// sealField is the one hidden field that a challenge page carries.
+	sealField = "captcha-seal"
+	sealTTL   = time.Hour
+	// sealSlack is what a sealed request may be longer than a third more than
+	// its body: headers, token, nonce.
+	sealSlack = 64 << 10
+	// maxSealedHeader bounds the part before the body.
+	maxSealedHeader = 32 << 10
+)
+
+// carried is a request as a challenge page carries it: everything that the app
+// has not seen yet. Sealed, it can be read and changed by nobody but the edge.
+type carried struct {
+	Host    string      `json:"host"`
+	Method  string      `json:"method"`
+	URI     string      `json:"uri"`
+	Scope   string      `json:"scope"`
+	From    provenance  `json:"from"`
+	Origin  string      `json:"origin,omitempty"` // for people to read
+	Expires int64       `json:"expires"`          // Unix seconds
+	Header  http.Header `json:"header,omitempty"`
+	// Once marks a seal that carries no body and redeems a one-time clearance.
+	Once bool `json:"once,omitempty"`
+
+	body []byte
+	free func() // gives back the room that body takes; nil where it takes none
+}
+
+// release gives back what c holds.
+func (c *carried) release() {
+	if c.free != nil {
+		c.free()
+	}
+}
+
+// carriedHeaders are restored exactly as they were, or as absent as they were:
+// the app decides on them where a request came from.
+var carriedHeaders = []string{
+	"Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User",
+}
+
+// travels reports whether a header belongs to what a page carries: where the
+// request came from, and what its body is.
+func travels(name string) bool {
+	if strings.HasPrefix(name, "Content-") {
+		return name != "Content-Length"
+	}
+	for _, n := range carriedHeaders {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// carry takes from r what a challenge page has to bring back.
+func (h *Handler) carry(r *http.Request, now time.Time) *carried {
+	c := &carried{
+		Host:    hostOf(r),
+		Method:  original(r).Method,
+		URI:     originalURI(r),
+		Scope:   h.scope,
+		From:    cameFrom(r),
+		Origin:  originOf(r),
+		Expires: now.Add(sealTTL).Unix(),
+		Header:  make(http.Header),
+	}
+	for name, values := range r.Header {
+		if travels(name) {
+			c.Header[name] = values
+		}
+	}
+	return c
+}
+
+// seal encrypts c into the text of the hidden field.
+func (h *Handler) seal(ctx context.Context, c *carried) (string, error) {
+	header, err := json.Marshal(c)
+	if err != nil {
+		return "", err
+	}
+	if len(header) > maxSealedHeader {
+		return "", errSealedHeader
+	}
+	plain := make([]byte, 0, 4+len(header)+len(c.body))
+	plain = binary.BigEndian.AppendUint32(plain, uint32(len(header)))
+	plain = append(plain, header...)
+	plain = append(plain, c.body...)
+	box, err := h.sealer.Seal(ctx, plain, nil)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(box), nil
+}
+
+var (
+	errSealedHeader = errors.New("the request's headers are too long to be carried")
+	errSeal         = errors.New("not a seal for this request, or an expired one")
+)
+
+// open decrypts the hidden field of r. Whatever is not exactly a seal of ours
+// for this request is errSeal.
+func (h *Handler) open(r *http.Request, text string, now time.Time) (*carried, error) {
+	box, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return nil, errSeal
+	}
+	plain, err := h.sealer.Open(r.Context(), box, nil)
+	if err != nil || len(plain) < 4 {
+		return nil, errSeal
+	}
+	n := binary.BigEndian.Uint32(plain)
+	if n > maxSealedHeader || int64(n) > int64(len(plain)-4) {
+		return nil, errSeal
+	}
+	c := &carried{body: plain[4+n:]}
+	if err := json.Unmarshal(plain[4:4+n], c); err != nil {
+		return nil, errSeal
+	}
+	if c.Host != hostOf(r) || c.URI != originalURI(r) || c.Scope != h.scope || now.Unix() >= c.Expires {
+		return nil, errSeal
+	}
+	return c, nil
+}
+
+// restore makes r the request that was carried.
+func (c *carried) restore(r *http.Request) {
+	for name := range r.Header {
+		if travels(name) {
+			delete(r.Header, name)
+		}
+	}
+	for name, values := range c.Header {
+		r.Header[name] = values
+	}
+	r.Method = c.Method
+	r.Body = io.NopCloser(bytes.NewReader(c.body))
+	r.ContentLength = int64(len(c.body))
+	r.TransferEncoding = nil
+	r.Trailer = nil
+	r.Header["Content-Length"] = []string{strconv.Itoa(len(c.body))}
+	delete(r.Header, "Transfer-Encoding")
+	delete(r.Header, "Trailer")
+}
+
+// sealedSize is the longest text of the hidden field for a body of n bytes.
+func sealedSize(n int64) int64 { return n + n/3 + sealSlack }
