@@ -97,10 +97,13 @@ func (b *heldBody) readHeld(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer.
+// Close implements io.Closer. It leaves the client's side open: a proxy closes
+// the body as soon as the app has answered, and a server that finds it closed
+// with bytes unread would take those for the next request. The server itself
+// closes it, after it has looked.
 func (b *heldBody) Close() error {
 	b.release()
-	return b.rest.Close()
+	return nil
 }
 
 // release lets go of memory and file, and makes later reads fail. It is safe

@@ -131,11 +131,16 @@ http://127.0.0.1:%d, http://localhost:%d {
 	%s
 }
 `, e.dir, e.dir, global, e.port, e.port, strings.ReplaceAll(site, "{app}", strings.TrimPrefix(e.app.URL, "http://")))
-	out, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	out, err := adaptText(text)
 	if err != nil {
 		e.t.Fatalf("%v\n%s", err, text)
 	}
 	return out
+}
+
+func adaptText(text string) ([]byte, error) {
+	out, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	return out, err
 }
 
 func freePort(t *testing.T) int {

@@ -2,32 +2,12 @@ package web
 
 import (
 	"bytes"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"strings"
 	"sync"
-	"time"
 )
-
-//go:embed page.html
-var pageHTML string
-
-//go:embed parts.html
-var partsHTML string
-
-//go:embed page.css
-var pageCSS string
-
-//go:embed solver.js
-var solverJS string
-
-//go:embed pool.js
-var poolJS string
-
-//go:embed page.js
-var pageJS string
 
 // Template renders pages. It is safe for concurrent use.
 //
@@ -58,7 +38,7 @@ var pageJS string
 //
 // And the data:
 //
-//	.Kind       submit, confirm, redeem, or stop (see [Kind])
+//	.Kind       submit, confirm, redeem, or stop (see [Kind]); to compare: eq .Kind.String "stop"
 //	.Reason     why, as in problem+json: token-missing, token-expired, …
 //	.Lang .Dir  language and direction of the texts: en and ltr
 //	.Nonce      for <style nonce="{{.Nonce}}"> and <script nonce="{{.Nonce}}"> of your own
@@ -66,6 +46,7 @@ var pageJS string
 //	.Text KEY   a text in the visitor's language; the keys are those of lang/en.json
 //	.Host .Title .Contact .Reference .From   as in [Page]
 //
+// Scripts of your own belong into a block or a module: ours has names at the top.
 // The page's Content-Security-Policy allows neither style attributes nor event
 // handlers in attributes; images may come from the site itself or from data URLs.
 type Template struct {
@@ -122,143 +103,4 @@ func (t *Template) try(kind Kind) error {
 		}
 	}
 	return nil
-}
-
-// A view is what templates see.
-type view struct {
-	Page
-	Nonce, Lang, Dir string
-
-	locale   *locale
-	puzzle   challenge
-	lifetime time.Duration
-}
-
-func newView(p Page) (*view, error) {
-	if err := p.validate(); err != nil {
-		return nil, err
-	}
-	v := &view{Page: p, Nonce: newNonce(), locale: matchLocale(p.AcceptLanguage)}
-	v.Lang, v.Dir = v.locale.tag, v.locale.dir
-	if p.Kind == Stop {
-		return v, nil
-	}
-	var err error
-	v.puzzle, v.lifetime, err = parseChallenge(p.Challenge, time.Now())
-	return v, err
-}
-
-// Heading is the key of the page's heading.
-func (v *view) Heading() string {
-	if v.Kind == Stop {
-		return "heading-stop"
-	}
-	return "heading"
-}
-
-// Text returns a text in the visitor's language.
-func (v *view) Text(key string) (string, error) {
-	text, ok := v.locale.text[key]
-	if !ok {
-		return "", fmt.Errorf("there is no text %q", key)
-	}
-	from := v.From
-	if v.Dir == "rtl" {
-		from = "\u2068" + from + "\u2069" // an isolate keeps the URL's own direction
-	}
-	return strings.ReplaceAll(text, "{from}", from), nil
-}
-
-// Problem is the text of the reason, empty where nothing went wrong.
-func (v *view) Problem() string {
-	switch {
-	case v.InsecureElsewhere && v.Kind == Stop:
-		return v.locale.text["insecure-elsewhere"]
-	case v.Kind != Stop && (v.Reason == ReasonMissing || v.Reason == ""):
-		return ""
-	case v.Kind == Redeem && !v.Elsewhere && v.Reason == "body-too-large":
-		return "" // the note says it
-	}
-	if text, ok := v.locale.text["reason."+v.Reason]; ok {
-		return text
-	}
-	return v.locale.text["reason.unknown"]
-}
-
-// Note is the key of the text that says what happens to the form.
-func (v *view) Note() string {
-	switch {
-	case v.Kind == Redeem && v.Elsewhere:
-		return "note-elsewhere"
-	case v.Kind == Redeem:
-		return "note-large"
-	}
-	return "note-" + v.Kind.String()
-}
-
-// Data is what the script works with.
-func (v *view) Data() (map[string]any, error) {
-	keys := map[Kind][]string{
-		Submit:  {"working", "failed", "retry", "sending", "still-sending", "maybe-sent", "send-again", "back"},
-		Confirm: {"working", "failed", "retry", "sending", "still-sending", "maybe-sent", "back", "confirm-ready", "confirm-button"},
-		Redeem:  {"working", "failed", "retry", "redeem-ready", "redeem-tab", "back"},
-	}
-	texts := make(map[string]string)
-	for _, key := range keys[v.Kind] {
-		text, err := v.Text(key)
-		if err != nil {
-			return nil, err
-		}
-		texts[key] = text
-	}
-	return map[string]any{
-		"kind":      v.Kind.String(),
-		"challenge": v.puzzle,
-		"lifetime":  v.lifetime.Milliseconds(),
-		"text":      texts,
-	}, nil
-}
-
-// ContactLink is the target of the link to the contact.
-func (v *view) ContactLink() (string, error) { return contactLink(v.Contact, v.Reference) }
-
-// The ready parts.
-
-func (v *view) Style() (template.HTML, error)  { return v.part("style") }
-func (v *view) Check() (template.HTML, error)  { return v.part("check") }
-func (v *view) Help() (template.HTML, error)   { return v.part("help") }
-func (v *view) Script() (template.HTML, error) { return v.part("script") }
-func (v *view) Form() (template.HTML, error)   { return v.part("form") }
-
-func (v *view) part(name string) (template.HTML, error) {
-	var b bytes.Buffer
-	err := parts.ExecuteTemplate(&b, name, v)
-	return template.HTML(b.String()), err
-}
-
-// The files that a page consists of, as the parts need them.
-
-func (v *view) CSS() template.CSS     { return template.CSS(packedCSS()) }
-func (v *view) SolverJS() template.JS { return template.JS(packedSolver()) }
-func (v *view) PageJS() template.JS   { return template.JS(packedPage()) }
-
-var (
-	packedCSS    = sync.OnceValue(func() string { return pack(pageCSS) })
-	packedSolver = sync.OnceValue(func() string { return pack(solverJS) })
-	packedPage   = sync.OnceValue(func() string { return pack(poolJS + pageJS) })
-)
-
-// pack leaves out blank lines, indentation, and lines that are nothing but one
-// comment. It knows no syntax: our files have no strings over several lines.
-func pack(source string) string {
-	var b strings.Builder
-	for line := range strings.Lines(source) {
-		line = strings.TrimSpace(line)
-		comment := strings.HasPrefix(line, "//") || strings.HasPrefix(line, "/*") && strings.HasSuffix(line, "*/")
-		if line != "" && !comment {
-			b.WriteString(line)
-			b.WriteByte('\n')
-		}
-	}
-	return b.String()
 }

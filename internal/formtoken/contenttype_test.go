@@ -47,6 +47,7 @@ func TestParseContentType(t *testing.T) {
 		{"application/x-www-form-urlencoded; charset=hz-gb-2312", Format{}, ErrUnsupported},
 		{"application/x-www-form-urlencoded; charset=ibm037", Format{}, ErrUnsupported},
 		{"application/x-www-form-urlencoded; charset=unicode", Format{}, ErrUnsupported},
+		{"application/json;;charset=utf-8", Format{}, errTypeSyntax},
 		{"json", Format{}, errTypeSyntax},
 		{"/", Format{}, errTypeSyntax},
 		{"multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW", multi("----WebKitFormBoundary7MA4YWxkTrZu0gW"), nil},

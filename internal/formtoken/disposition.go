@@ -35,13 +35,13 @@ func disposition(names *nameSet, v string) (*field, *Error) {
 	if f == nil || f.charset {
 		return nil, errPartName
 	}
+	seen := make(map[string]bool, len(params))
 	for _, p := range params {
-		switch {
-		case strings.HasPrefix(p.key, "filename"):
+		if strings.HasPrefix(p.key, "filename") {
 			return nil, errTokenFile
-		case strings.Contains(p.key, "*"):
-			return nil, errPartName
 		}
+		ok = ok && !seen[p.key] && !strings.Contains(p.key, "*") && (p.quoted || isToken(p.value))
+		seen[p.key] = true
 	}
 	if !ok || escaped || words != 1 || !strings.EqualFold(first, "form-data") {
 		return nil, errPartName

@@ -127,6 +127,9 @@ func TestMultipartNames(t *testing.T) {
 		{"D-04 hidden in a file name", head(cd + `form-data; filename="; name=altcha"; name="x"`), "", errPartName},
 		{"D-04 two readings of a quote", head(cd + `form-data; filename="a\"; name="altcha"; x="b"`), "", errPartName},
 		{"D-04 word within", head(cd + `form-data; name="x"; y="a name='altcha'"`), "", errPartName},
+		{"D-04 two semicolons", head(cd + `form-data;;name="altcha"`), "", errPartName},
+		{"D-04 broken parameter", head(cd + `form-data; name="altcha"; x=a b`), "", errPartName},
+		{"D-04 repeated parameter", head(cd + `form-data; name="altcha"; x=a; x=b`), "", errPartName},
 		{"D-04 name that only begins so", head(cd + `form-data; name="altcha;x"`), "", errPartName},
 		{"D-95 long name", head(cd + `form-data; name="` + strings.Repeat("n", maxName) + `"`), absent, nil},
 		{"D-95 longer name", head(cd + `form-data; name="` + strings.Repeat("n", maxName+1) + `"`), "", errLongName},
@@ -191,6 +194,7 @@ func FuzzMultipart(f *testing.F) {
 		head("Content-Disposition: form-data; name*=utf-8''altcha"), head("Content-Disposition: form-data;\r\n name=altcha"),
 		head(`Content-Disposition: form-data; filename=""; name='altcha'; filename*=utf-8''x`), "--B--", "\r\n--B--\r\nx",
 		"--B\r\n" + token + "\r\n\r\nT\r\n--B\r\n" + token + "\r\n\r\nT\r\n--B--\r\nepilogue", "--B\r\n\r\n--B--", "--B \r\n\r\n\r\n--B--",
+		head("Content-Disposition:form-dAtA;;nAme=\"altcha\""),
 		"--B\n" + token + "\n\nT\n--B--\n", "--B\r\n" + token + "\r\n\r\nT\n--B\r\nx: y\r\n\r\n\r\n--B--",
 	} {
 		f.Add(seed)

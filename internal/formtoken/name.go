@@ -123,6 +123,9 @@ func (n folding) matches(b *folder, name []byte) bool {
 	if n.flat == "" {
 		return false
 	}
+	if isPlain(name) {
+		return string(name) == n.flat // the common case: nothing to fold
+	}
 	if string(b.flat(trimLeft(name))) == n.flat {
 		return true
 	}
@@ -195,6 +198,16 @@ func trimLeft(name []byte) []byte  { return bytes.TrimLeftFunc(name, isBlank) }
 // other format characters.
 func isBlank(r rune) bool {
 	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
+}
+
+// isPlain says that folding leaves the name as it is.
+func isPlain(name []byte) bool {
+	for _, c := range name {
+		if c != '_' && c != '-' && (c < '0' || '9' < c) && (c < 'a' || 'z' < c) {
+			return false
+		}
+	}
+	return true
 }
 
 func isBracket(r rune) bool { return r == '[' || r == ']' }

@@ -22,8 +22,8 @@ func splitParams(v string, escapes bool) (first string, params []param, ok bool)
 			if end >= 0 {
 				word, rest = rest[:end], rest[end+1:]
 			}
-			ok = ok && trimOWS(word) == "" // a lone semicolon is harmless
 			more = end >= 0
+			ok = ok && trimOWS(word) == "" && !more // a semicolon at the end is harmless
 			continue
 		}
 		p := param{key: strings.ToLower(trimOWS(rest[:end]))}

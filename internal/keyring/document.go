@@ -114,7 +114,7 @@ func (d document) advance(now time.Time, rotate time.Duration) (document, bool) 
 	}
 	newest := next.keys[len(next.keys)-1]
 	due := newest.signsFrom.Add(rotate)
-	if newest.signsFrom.After(now) || now.Before(due.Add(-lead)) {
+	if now.Before(due.Add(-lead)) { // so too while newest does not sign yet, as rotate is no less than lead
 		return next, changed
 	}
 	if soonest := now.Add(lead); due.Before(soonest) {

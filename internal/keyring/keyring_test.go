@@ -187,10 +187,14 @@ func TestReload(t *testing.T) {
 		n := startNode(storage).settle()
 		defer n.Close()
 		first := n.keyID(t)
+		key := n.keys.Load().signing[0]
 		for range 10 {
 			n.restart()
 		}
 		n.settle()
+		if n.keys.Load().signing[0] != key {
+			t.Error("the derived keys of a known key are lost")
+		}
 		if got := n.keyID(t); got != first {
 			t.Errorf("%s signs after a reload, want %s", got, first)
 		}

@@ -2,10 +2,16 @@ package keyring
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // loaded returns a ring with a key in memory.
@@ -40,6 +46,31 @@ func TestPurposesAreSeparate(t *testing.T) {
 		if _, err := r.Sealer(purpose).Open(ctx, box, nil); err != ErrOpen {
 			t.Errorf("%q opens a box of %q: %v", purpose, "a", err)
 		}
+	}
+}
+
+// Nodes of different versions share keys, so the derivation must not change,
+// and a key that signs must not also encrypt.
+func TestDerivation(t *testing.T) {
+	r := loaded(t)
+	k := r.keys.Load().signing[0]
+	subkey := func(label string) []byte {
+		secret, err := hkdf.Key(sha256.New, k.secret[:], nil, label, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret
+	}
+	h := hmac.New(sha256.New, subkey("caddy-captcha v1 sign p"))
+	h.Write([]byte("m"))
+	if mac, _ := r.Signer("p").MAC(t.Context(), k.id, []byte("m")); !hmac.Equal(mac, h.Sum(nil)) {
+		t.Error("the signing key is derived differently")
+	}
+	aead, _ := chacha20poly1305.NewX(subkey("caddy-captcha v1 seal p"))
+	box, _ := r.Sealer("p").Seal(t.Context(), []byte("plain"), []byte("aad"))
+	id, _ := hex.DecodeString(k.id)
+	if plain, err := aead.Open(nil, box[8:32], box[32:], append(id, "aad"...)); err != nil || string(plain) != "plain" {
+		t.Errorf("the sealing key is derived differently: %v", err)
 	}
 }
 

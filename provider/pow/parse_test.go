@@ -97,6 +97,34 @@ func TestSplicing(t *testing.T) {
 	}
 }
 
+// TestTampered changes a genuine proof into another that would fit as well, and
+// keeps its signature.
+func TestTampered(t *testing.T) {
+	b := newBench(t)
+	payload := b.forge(b.saltWith("", ""), "1234")
+	salt := b.saltWith("", "")
+	for _, tc := range []struct{ name, old, new string }{
+		{"another number", `"number":1234`, `"number":1235`},
+		{"a shorter number", `"number":1234`, `"number":123`},
+		{"another random part", "abab", "abac"},
+		{"a later expiry", salt, b.saltWith("expires", strconv.FormatInt(b.now.Add(time.Hour).Unix(), 10))},
+		{"issued later", salt, b.saltWith("issued", strconv.FormatInt(b.now.UnixMilli()+1, 10))},
+		{"more work", salt, b.saltWith("cost", "5000")},
+		{"another node", salt, b.saltWith("node", nodeTag("node-b"))},
+		{"another challenge", `"challenge":"`, `"challenge":"` + strings.Repeat("0", 64) + `","x":"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := b.parse(respell(t, payload, tc.old, tc.new))
+			wantReason(t, err, provider.TokenInvalid)
+		})
+	}
+	// A challenge solved by another browser, under this one's signature.
+	doc, other := decode(t, payload), decode(t, b.forge(salt, "1236"))
+	at := strings.Index(doc, `"signature"`)
+	_, err := b.parse(encode(other[:at] + doc[at:]))
+	wantReason(t, err, provider.TokenInvalid)
+}
+
 // TestTerms signs impossible and unfitting terms with the real key.
 func TestTerms(t *testing.T) {
 	b := newBench(t)

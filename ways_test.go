@@ -1,0 +1,475 @@
+package captcha
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/quic-go/quic-go/http3"
+)
+
+// Caddy's ways (issue 2, point 11), each on the real server.
+
+const pow1000 = `{
+		provider pow {
+			difficulty 1000
+		}
+	}`
+
+func TestLongestPathDecides(t *testing.T) {
+	e := serve(t, `captcha /a/b* {
+		token_field other
+		provider pow {
+			difficulty 1000
+		}
+	}
+	captcha /a* `+pow1000+`
+	reverse_proxy {app}`)
+	// one token, although two enforcing directives match
+	s := e.wantForwarded(e.post("/a/b", formType, "other="+url.QueryEscape(e.token("/a/b"))))
+	if s.Header.Get(headerStatus) != "passed" {
+		t.Errorf("the app was told %q", s.Header.Get(headerStatus))
+	}
+	e.wantProblem(e.post("/a/c", formType, "other="+url.QueryEscape(e.token("/a/c"))), 403, "token-missing")
+}
+
+func TestEnforceReusesWhatSignalFoundOut(t *testing.T) {
+	e := serve(t, `route {
+		captcha {
+			mode signal
+			provider pow {
+				difficulty 1000
+			}
+		}
+		captcha /login* `+pow1000+`
+		reverse_proxy {app}
+	}`)
+	e.wantForwarded(e.form("/other", "forged"))
+	e.wantProblem(e.form("/login", "forged"), 403, "token-invalid")
+	e.wantForwarded(e.form("/login", e.token("/login")))
+	page := e.browse("same-origin", "/login", "text/plain", "precious")
+	s := e.wantForwarded(e.solvePage("/login", sealIn(t, page)))
+	sameBytes(t, s.Body, "precious")
+}
+
+func TestPathsThatAreRewritten(t *testing.T) {
+	for _, c := range []struct{ name, site, path, appURI string }{
+		{"handle", `handle /form/* {
+			captcha ` + pow1000 + `
+			reverse_proxy {app}
+		}`, "/form/x?q", "/form/x?q"},
+		{"handle_path", `handle_path /form/* {
+			captcha ` + pow1000 + `
+			reverse_proxy {app}
+		}`, "/form/x?q", "/x?q"},
+		{"rewrite", `rewrite /form/* /index.php?{query}
+		captcha /index.php ` + pow1000 + `
+		reverse_proxy {app}`, "/form/x?q=1", "/index.php?q=1"},
+		{"try_files", `root {dir}
+		try_files {path} /index.php
+		captcha /index.php ` + pow1000 + `
+		reverse_proxy {app}`, "/form/x", "/index.php"},
+		{"named matcher", `@form {
+			path /form/*
+			method POST
+		}
+		captcha @form ` + pow1000 + `
+		reverse_proxy {app}`, "/form/x", "/form/x"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(dir+"/index.php", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			e := serve(t, strings.ReplaceAll(c.site, "{dir}", dir))
+			page := e.browse("same-origin", c.path, formType, "precious=1")
+			if page.StatusCode != 403 {
+				t.Fatal(page.Status)
+			}
+			s := e.wantForwarded(e.solvePage(c.path, sealIn(t, page)))
+			sameBytes(t, s.Body, "precious=1")
+			if s.URI != c.appURI {
+				t.Errorf("the app saw %s, want %s", s.URI, c.appURI)
+			}
+		})
+	}
+}
+
+func TestPrefixStrippingProxyInFront(t *testing.T) {
+	e := serve(t, `@inner header X-Inner *
+	handle @inner {
+		captcha `+pow1000+`
+		reverse_proxy {app}
+	}
+	handle_path /front/* {
+		reverse_proxy {$UPSTREAM_SELF:127.0.0.1:1} {
+			header_up X-Inner 1
+		}
+	}`)
+	site := `@inner header X-Inner *
+	handle @inner {
+		captcha ` + pow1000 + `
+		reverse_proxy {app}
+	}
+	handle_path /front/* {
+		reverse_proxy 127.0.0.1:` + fmt.Sprint(e.port) + ` {
+			header_up X-Inner 1
+		}
+	}`
+	e.load("", site)
+	page := e.browse("same-origin", "/front/form?q", formType, "precious=1")
+	s := e.wantForwarded(e.solvePage("/front/form?q", sealIn(t, page)))
+	sameBytes(t, s.Body, "precious=1")
+	if s.URI != "/form?q" {
+		t.Errorf("the app saw %s", s.URI)
+	}
+}
+
+func TestErrorRoutesDoNotSeeOurAnswers(t *testing.T) { // D-123
+	e := serve(t, small+`
+	handle_errors {
+		reverse_proxy {app}
+	}`)
+	e.wantProblem(e.post("/login", formType, "user=a"), 403, "token-missing")
+	e.wantProblem(e.post("/login", formType, "altcha=a&altcha=b"), 400, "bad-request")
+}
+
+func TestRetriesGetTheWholeBody(t *testing.T) { // D-124
+	dead := freePort(t)
+	for _, option := range []string{"", "request_buffers 1MiB"} {
+		e := serve(t, fmt.Sprintf(`captcha /login* `+pow1000+`
+	reverse_proxy 127.0.0.1:%d {app} {
+		lb_policy first
+		lb_retries 2
+		fail_duration 1m
+		%s
+	}`, dead, option))
+		body := "altcha=" + url.QueryEscape(e.token("/login")) + "&text=" + strings.Repeat("x", 100_000)
+		s := e.wantForwarded(e.post("/login", formType, body))
+		sameBytes(t, s.Body, body)
+		page := e.browse("same-origin", "/login", formType, "precious=1")
+		s = e.wantForwarded(e.solvePage("/login", sealIn(t, page)))
+		sameBytes(t, s.Body, "precious=1")
+		_ = caddy.Stop()
+	}
+}
+
+func TestUpstreamThatAnswersBeforeItHasRead(t *testing.T) {
+	e := serve(t, small)
+	early := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		_, _ = io.WriteString(w, "early")
+	}))
+	defer early.Close()
+	e.load("", strings.ReplaceAll(small, "{app}", strings.TrimPrefix(early.URL, "http://")))
+	for range 20 {
+		body := "altcha=" + url.QueryEscape(e.token("/login")) + "&text=" + strings.Repeat("x", 1<<20)
+		if r := e.post("/login", formType, body); string(r.body) != "early" && r.StatusCode != 502 {
+			t.Fatalf("%s %q", r.Status, r.body)
+		}
+	}
+}
+
+func TestClientThatGoesAway(t *testing.T) {
+	e := serve(t, small)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %s\r\nContent-Length: 100\r\n\r\naltcha=", formType)
+	_ = conn.Close()
+	// the edge goes on, and nothing was forwarded
+	e.wantForwarded(e.form("/login", e.token("/login")))
+}
+
+// Promise 1: the forwarded body has its length and trailers as they came.
+func TestTrailersReachWhatComesNext(t *testing.T) {
+	e := serve(t, `captcha /login* `+pow1000+`
+	captcha_test_next`)
+	req := e.request("POST", "/login", formType, "")
+	body := "altcha=" + url.QueryEscape(e.token("/login"))
+	req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), -1
+	req.Trailer = http.Header{"X-Checksum": {"42"}, "X-Captcha-Status": {"passed"}}
+	if r := e.do(req); string(r.body) != body+" trailer map[X-Checksum:[42]] length -1" {
+		t.Errorf("%s %q", r.Status, r.body)
+	}
+	// the same on a path that is not protected
+	req = e.request("POST", "/other", formType, "")
+	req.Body, req.ContentLength = io.NopCloser(strings.NewReader("x")), -1
+	req.Trailer = http.Header{"X-Checksum": {"42"}, "X-Captcha-Status": {"passed"}}
+	if r := e.do(req); string(r.body) != "x trailer map[X-Checksum:[42]] length -1" {
+		t.Errorf("%s %q", r.Status, r.body)
+	}
+}
+
+// A read that is under way ends when it is told to, on every protocol and
+// through the server's own wrappers: the search for a token depends on it.
+func TestAbortRead(t *testing.T) {
+	e := serveAll(t, "captcha_test_next")
+	for name, transport := range e.transports {
+		t.Run(name, func(t *testing.T) {
+			e.http.Transport = transport
+			body, hold := io.Pipe()
+			defer hold.Close()
+			req := e.request("POST", "/abort", "", "")
+			req.Body, req.ContentLength = body, -1
+			resp, err := e.http.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if got, _ := io.ReadAll(resp.Body); string(got) != "aborted" {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
+
+func init() {
+	caddy.RegisterModule(testNext{})
+	httpcaddyfile.RegisterHandlerDirective("captcha_test_next", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		return testNext{}, nil
+	})
+	httpcaddyfile.RegisterDirectiveOrder("captcha_test_next", httpcaddyfile.Before, "respond")
+}
+
+// testNext tells the client what a handler behind us saw.
+type testNext struct{}
+
+func (testNext) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.captcha_test_next", New: func() caddy.Module { return new(testNext) }}
+}
+
+func (testNext) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	if r.URL.Path == "/abort" {
+		time.AfterFunc(10*time.Millisecond, func() { abortRead(w, r.Body) })
+		if _, err := r.Body.Read(make([]byte, 1)); err == nil {
+			return errors.New("read something")
+		}
+		_, err := io.WriteString(w, "aborted")
+		return err
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s trailer %v length %d", body, r.Trailer, r.ContentLength)
+	return nil
+}
+
+// protocols is an edge that speaks all of them, over TLS.
+type protocols struct {
+	*edge
+	transports map[string]http.RoundTripper
+}
+
+// serveAll runs a site that is reached by HTTP/1.1, HTTP/2 and HTTP/3.
+func serveAll(t *testing.T, site string) *protocols {
+	t.Helper()
+	e := serve(t, site)
+	e.port = freePort(t)
+	certFile, keyFile := selfSigned(t)
+	err := loadCaddyfile(fmt.Sprintf(`{
+	admin off
+	persist_config off
+	auto_https disable_redirects
+	default_bind 127.0.0.1
+	grace_period 1ns
+	storage file_system %s
+}
+https://localhost:%d {
+	tls %s %s
+	%s
+}
+`, e.dir, e.port, certFile, keyFile, strings.ReplaceAll(site, "{app}", strings.TrimPrefix(e.app.URL, "http://"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.url = fmt.Sprintf("https://localhost:%d", e.port)
+	insecure := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"} //nolint:gosec // our own server
+	h1 := &http.Transport{TLSClientConfig: insecure}
+	h2 := &http.Transport{TLSClientConfig: insecure, ForceAttemptHTTP2: true}
+	h3 := &http3.Transport{TLSClientConfig: insecure}
+	t.Cleanup(func() {
+		h1.CloseIdleConnections()
+		h2.CloseIdleConnections()
+		_ = h3.Close()
+	})
+	return &protocols{e, map[string]http.RoundTripper{"HTTP/1.1": h1, "HTTP/2.0": h2, "HTTP/3.0": h3}}
+}
+
+func TestEveryProtocol(t *testing.T) {
+	e := serveAll(t, small)
+	for proto, transport := range e.transports {
+		t.Run(proto, func(t *testing.T) {
+			e.http.Transport = transport
+			for _, size := range []int{10, 100_000, 2_000_000} { // in memory, and spilled
+				for _, length := range []int64{0, -1} { // sized, and of unknown length
+					body := "text=" + strings.Repeat("x", size) + "&altcha=" + url.QueryEscape(e.token("/login"))
+					req := e.request("POST", "/login", formType, body)
+					if length < 0 {
+						req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), -1
+					}
+					r := e.do(req)
+					if r.Proto != proto {
+						t.Fatalf("spoke %s", r.Proto)
+					}
+					sameBytes(t, e.wantForwarded(r).Body, body)
+				}
+			}
+			page := e.browse("same-origin", "/login", "text/plain", "precious")
+			s := e.wantForwarded(e.solvePage("/login", sealIn(t, page)))
+			sameBytes(t, s.Body, "precious")
+			e.wantProblem(e.post("/login", formType, "text="+strings.Repeat("x", 11<<20)), 413, "body-too-large")
+		})
+	}
+}
+
+// Promise 8: a post from another site is not submitted again; a one-time
+// clearance lets the visitor submit it again from there.
+func TestCrossSitePostOverHTTPS(t *testing.T) {
+	e := serveAll(t, small)
+	e.http.Transport = e.transports["HTTP/2.0"]
+	page := e.browse("cross-site", "/login", formType, "a=1")
+	body := "altcha=" + url.QueryEscape(e.token("/login")) + "&captcha-seal=" + sealIn(t, page)
+	if r := e.browse("same-origin", "/login", formType, body); r.StatusCode != 400 {
+		t.Errorf("a cross-site post was submitted again: %s", r.Status)
+	}
+	redeem := func() reply {
+		body = "altcha=" + url.QueryEscape(e.token("/login")) + "&captcha-seal=" + sealIn(t, page)
+		return e.post("/login", formType, body, "Captcha-Redeem", "1", "Sec-Fetch-Site", "same-origin")
+	}
+	r := redeem()
+	if again := e.post("/login", formType, body, "Captcha-Redeem", "1", "Sec-Fetch-Site", "same-origin"); len(again.Cookies()) != 0 {
+		t.Error("one token was redeemed twice")
+	}
+	cookies := r.Cookies()
+	if len(cookies) != 1 || !cookies[0].Secure || cookies[0].SameSite != http.SameSiteNoneMode || !strings.HasPrefix(cookies[0].Name, "__Host-captcha-once-") {
+		t.Fatalf("%s %v %s", r.Status, cookies, r.body)
+	}
+	s := e.wantForwarded(e.browse("cross-site", "/login", formType, "a=1", "Cookie", cookies[0].Name+"="+cookies[0].Value))
+	if s.Header.Get("Origin") != "https://evil.test" {
+		t.Errorf("the app saw %v", s.Header)
+	}
+}
+
+func TestEarlyDataIsRefused(t *testing.T) {
+	e := serve(t, small)
+	h := e.handler()
+	r := httptest.NewRequest("POST", "https://example.com/login", strings.NewReader("altcha=x"))
+	r.TLS = &tls.ConnectionState{HandshakeComplete: false}
+	w := httptest.NewRecorder()
+	if err := h.ServeHTTP(w, r, caddyhttp.HandlerFunc(nil)); err != nil || w.Code != http.StatusTooEarly {
+		t.Errorf("%d, %v", w.Code, err)
+	}
+}
+
+// A visitor whose upload has no token sees our answer, not a broken connection.
+func TestLargeUploadWithoutTokenIsAnswered(t *testing.T) {
+	e := serve(t, small)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const size = 30 << 20
+	fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\n"+
+		"Content-Type: %s\r\nContent-Length: %d\r\n\r\ntext=", formType, size+5)
+	chunk := []byte(strings.Repeat("x", 1<<20))
+	for range size / len(chunk) {
+		if _, err := conn.Write(chunk); err != nil {
+			t.Fatalf("the server stopped reading: %v", err)
+		}
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	answer := make([]byte, 12)
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 413" {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
+// The body's reader may return an error of Caddy's own; it is returned as it is.
+func TestRequestBodyLimitStaysInForce(t *testing.T) {
+	e := serve(t, `request_body {
+		max_size 1KiB
+	}
+	`+small)
+	if r := e.post("/login", formType, strings.Repeat("x", 5000)); r.StatusCode != 413 || len(e.app.take()) != 0 {
+		t.Errorf("%s", r.Status)
+	}
+}
+
+func TestMatcherErrorsAreNotTakenForANo(t *testing.T) { // F20
+	e := serve(t, `@odd expression {http.request.body}.size() > 5
+	captcha @odd `+pow1000+`
+	reverse_proxy {app}`)
+	if r := e.post("/", formType, "123456789"); r.StatusCode == 200 {
+		t.Error("a matcher that failed let the request through")
+	}
+}
+
+func loadCaddyfile(text string) error {
+	out, err := adaptText(text)
+	return errors.Join(err, caddy.Load(out, true))
+}
+
+// handler returns a handler of the running app's configuration, for requests
+// that no client can make.
+func (e *edge) handler() *Handler {
+	e.t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.ActiveContext())
+	e.t.Cleanup(cancel)
+	h := &Handler{ProviderRaw: []byte(`{"name":"pow","difficulty":1000}`)}
+	if err := errors.Join(h.Provision(ctx), h.Validate()); err != nil {
+		e.t.Fatal(err)
+	}
+	return h
+}
+
+// selfSigned writes a certificate for localhost.
+func selfSigned(t *testing.T) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}

@@ -1,0 +1,47 @@
+package web
+
+import (
+	_ "embed"
+	"html/template"
+	"strings"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed parts.html
+var partsHTML string
+
+//go:embed page.css
+var pageCSS string
+
+//go:embed solver.js
+var solverJS string
+
+//go:embed pool.js
+var poolJS string
+
+//go:embed page.js
+var pageJS string
+
+// The files as they stand in a page.
+var (
+	packedCSS    = template.CSS(pack(pageCSS))
+	packedSolver = template.JS(pack(solverJS))
+	packedPage   = template.JS(pack(poolJS + pageJS))
+)
+
+// pack leaves out blank lines, indentation, and lines that are nothing but one
+// comment. It knows no syntax: our files have no strings over several lines.
+func pack(source string) string {
+	var b strings.Builder
+	for line := range strings.Lines(source) {
+		line = strings.TrimSpace(line)
+		comment := strings.HasPrefix(line, "//") || strings.HasPrefix(line, "/*") && strings.HasSuffix(line, "*/")
+		if line != "" && !comment {
+			b.WriteString(line)
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,129 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+)
+
+// A view is what templates see.
+type view struct {
+	Page
+	Nonce, Lang, Dir string
+
+	locale   *locale
+	puzzle   challenge
+	lifetime time.Duration
+}
+
+func newView(p Page) (*view, error) {
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
+	v := &view{Page: p, Nonce: newNonce(), locale: matchLocale(p.AcceptLanguage)}
+	v.Lang, v.Dir = v.locale.tag, v.locale.dir
+	if p.Kind == Stop {
+		return v, nil
+	}
+	var err error
+	v.puzzle, v.lifetime, err = parseChallenge(p.Challenge, time.Now())
+	return v, err
+}
+
+// Heading is the key of the page's heading.
+func (v *view) Heading() string {
+	if v.Kind == Stop {
+		return "heading-stop"
+	}
+	return "heading"
+}
+
+// Text returns a text in the visitor's language.
+func (v *view) Text(key string) (string, error) {
+	text, ok := v.locale.text[key]
+	if !ok {
+		return "", fmt.Errorf("there is no text %q", key)
+	}
+	from := v.From
+	if v.Dir == "rtl" {
+		from = "\u2068" + from + "\u2069" // an isolate keeps the URL's own direction
+	}
+	return strings.ReplaceAll(text, "{from}", from), nil
+}
+
+// Problem is the text of the reason, empty where nothing went wrong.
+func (v *view) Problem() string {
+	switch {
+	case v.InsecureElsewhere && v.Kind == Stop:
+		return v.locale.text["insecure-elsewhere"]
+	case v.Kind != Stop && (v.Reason == ReasonMissing || v.Reason == ""):
+		return ""
+	case v.Kind == Redeem && !v.Elsewhere && v.Reason == "body-too-large":
+		return "" // the note says it
+	}
+	if text, ok := v.locale.text["reason."+v.Reason]; ok {
+		return text
+	}
+	return v.locale.text["reason.unknown"]
+}
+
+// Note is the key of the text that says what happens to the form.
+func (v *view) Note() string {
+	switch {
+	case v.Kind == Redeem && v.Elsewhere:
+		return "note-elsewhere"
+	case v.Kind == Redeem:
+		return "note-large"
+	}
+	return "note-" + v.Kind.String()
+}
+
+// scriptTexts are the keys of the texts that the script shows.
+var scriptTexts = map[Kind][]string{
+	Submit:  {"working", "failed", "retry", "sending", "still-sending", "maybe-sent", "send-again", "back"},
+	Confirm: {"working", "failed", "retry", "sending", "still-sending", "maybe-sent", "back", "confirm-ready", "confirm-button"},
+	Redeem:  {"working", "failed", "retry", "redeem-ready", "redeem-tab", "back"},
+}
+
+// Data is what the script works with.
+func (v *view) Data() (map[string]any, error) {
+	texts := make(map[string]string)
+	for _, key := range scriptTexts[v.Kind] {
+		text, err := v.Text(key)
+		if err != nil {
+			return nil, err
+		}
+		texts[key] = text
+	}
+	return map[string]any{
+		"kind":      v.Kind.String(),
+		"challenge": v.puzzle,
+		"lifetime":  v.lifetime.Milliseconds(),
+		"text":      texts,
+	}, nil
+}
+
+// ContactLink is the target of the link to the contact.
+func (v *view) ContactLink() (string, error) { return contactLink(v.Contact, v.Reference) }
+
+// The ready parts.
+
+func (v *view) Style() (template.HTML, error)  { return v.part("style") }
+func (v *view) Check() (template.HTML, error)  { return v.part("check") }
+func (v *view) Help() (template.HTML, error)   { return v.part("help") }
+func (v *view) Script() (template.HTML, error) { return v.part("script") }
+func (v *view) Form() (template.HTML, error)   { return v.part("form") }
+
+func (v *view) part(name string) (template.HTML, error) {
+	var b bytes.Buffer
+	err := parts.ExecuteTemplate(&b, name, v)
+	return template.HTML(b.String()), err
+}
+
+// The files, as the parts need them.
+
+func (v *view) CSS() template.CSS     { return packedCSS }
+func (v *view) SolverJS() template.JS { return packedSolver }
+func (v *view) PageJS() template.JS   { return packedPage }
