@@ -48,11 +48,11 @@ func (a *answer) write(f found) error {
 	case errors.Is(err, errSeal):
 		a.decision = decision{verb: verbDeny, reason: reasonBadRequest, status: http.StatusBadRequest}
 		return a.page(web.Page{Kind: web.Stop}, nil)
-	case errors.Is(err, errNoRoom):
+	case errors.Is(err, errNoRoom), errors.Is(err, errNoKeys):
 		a.decision = decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
 		return a.page(web.Page{Kind: web.Stop}, nil)
 	case err != nil:
-		return err
+		return a.h.fault(err)
 	}
 	defer c.release()
 	return a.page(pageFor(a.r, c), c)

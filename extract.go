@@ -158,20 +158,25 @@ func (s *search) run() error {
 	}
 }
 
-// done reports whether a body longer than max_buffer needs no further scan. A
-// page of ours puts the sealed request right behind the token: that is read
-// to its end.
+// done reports whether a body longer than max_buffer needs no further scan.
 func (s *search) done() bool {
-	if !s.scanner.Complete() || s.scanner.Began(sealField) {
+	if !s.scanner.Complete() || s.sealFollows() {
 		return false
 	}
-	const next = int64(len("&" + sealField + "="))
-	return s.format.Kind != formtoken.URLEncoded || s.body.held() >= s.scanner.CompleteAt()+next
+	return s.format.Kind != formtoken.URLEncoded || s.body.held() >= s.scanner.CompleteAt()+int64(len(sealField+"="))
+}
+
+// sealFollows reports whether the body is a page's of ours, which puts the
+// sealed request right behind the token: that is read to its end. A field of
+// that name further behind is none of ours, in whichever chunk it came.
+func (s *search) sealFollows() bool {
+	at := s.scanner.BeganAt(sealField)
+	return at > 0 && (!s.scanner.Complete() || at <= s.scanner.CompleteAt()+int64(len(sealField+"=")))
 }
 
 // limit is how far to search.
 func (s *search) limit() int64 {
-	if s.scanner.Began(sealField) {
+	if s.sealFollows() {
 		return max(s.h.MaxBody, sealedSize(s.h.MaxReplay)+maxTokenLen)
 	}
 	return s.h.MaxBody
@@ -192,7 +197,7 @@ func (s *search) more() error {
 	}
 	buf := spillBuffers.Get().(*[spillChunk]byte)
 	defer spillBuffers.Put(buf)
-	n, err := s.read(buf[:])
+	n, err := s.read(buf[:min(spillChunk, s.limit()+1-b.held())])
 	if n > 0 {
 		if spillErr := b.spill(buf[:n]); spillErr != nil {
 			return spillErr
@@ -211,7 +216,7 @@ func (s *search) scan(p []byte) error {
 		return nil
 	}
 	_, s.scanErr = s.scanner.Write(p)
-	if s.sealed || !s.scanner.Began(sealField) {
+	if s.sealed || !s.sealFollows() {
 		return nil
 	}
 	s.sealed = true
@@ -245,7 +250,9 @@ func (s *search) read(p []byte) (int, error) {
 // found returns the token, if all of its fields are there.
 func (s *search) found() (found, error) {
 	f := found{body: s.body}
-	f.seal, _ = s.scanner.Value(sealField)
+	if !s.longer || s.sealFollows() {
+		f.seal, _ = s.scanner.Value(sealField)
+	}
 	names := s.h.provider.Fields()
 	fields := make(map[string]string, len(names))
 	for _, name := range names {

@@ -109,6 +109,7 @@ func (e *edge) load(global, site string) {
 	if err := caddy.Load(e.adapt(global, site), true); err != nil {
 		e.t.Fatal(err)
 	}
+	e.http.CloseIdleConnections() // the old server is about to
 }
 
 // adapt turns a site block into JSON.

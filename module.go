@@ -238,6 +238,10 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now t
 // unseal makes r the request that a challenge page has carried.
 func (h *Handler) unseal(r *http.Request, seal string, now time.Time) decision {
 	c, err := h.open(r, seal, now)
+	if err != nil && !errors.Is(err, errSeal) {
+		h.logger.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
+		return decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
+	}
 	if err != nil || c.Once || c.From == elsewhere {
 		return decision{verb: verbDeny, reason: reasonBadRequest, status: http.StatusBadRequest}
 	}

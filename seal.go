@@ -7,11 +7,14 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
 )
 
 const (
@@ -112,6 +115,7 @@ func (h *Handler) seal(ctx context.Context, c *carried) (string, error) {
 
 var (
 	errSealedHeader = errors.New("the request's headers are too long to be carried")
+	errNoKeys       = errors.New("the keys are not loaded")
 	errSeal         = errors.New("not a seal for this request, or an expired one")
 )
 
@@ -123,8 +127,11 @@ func (h *Handler) open(r *http.Request, text string, now time.Time) (*carried, e
 		return nil, errSeal
 	}
 	plain, err := h.sealer.Open(r.Context(), box, nil)
-	if err != nil || len(plain) < 4 {
+	if errors.Is(err, keyring.ErrOpen) || len(plain) < 4 && err == nil {
 		return nil, errSeal
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoKeys, err)
 	}
 	n := binary.BigEndian.Uint32(plain)
 	if n > maxSealedHeader || int64(n) > int64(len(plain)-4) {

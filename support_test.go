@@ -1,12 +1,17 @@
 package captcha
 
 import (
+	"context"
 	"encoding/json"
 	"html"
+	"io"
+	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
@@ -44,3 +49,9 @@ func testRing(t *testing.T) *keyring.Ring {
 	t.Cleanup(ring.Close)
 	return ring
 }
+
+func contextWithVars(r *http.Request, vars map[string]any) context.Context {
+	return context.WithValue(r.Context(), caddyhttp.VarsCtxKey, vars)
+}
+
+func readCloser(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }

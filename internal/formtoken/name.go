@@ -18,6 +18,7 @@ type field struct {
 	collect strings.Builder
 	value   string
 	found   bool
+	beganAt int64 // bytes of the body before the value, in an urlencoded body
 }
 
 // nameSet tells wanted names, and names that some parsers take for wanted ones, from all others.

@@ -101,6 +101,17 @@ func (s *Scanner) Value(name string) (string, bool) {
 	return "", false
 }
 
+// BeganAt is the number of bytes of an urlencoded body before the value of a wanted field, the first one
+// if it is repeated; 0 where none was met.
+func (s *Scanner) BeganAt(name string) int64 {
+	for _, f := range s.names.fields {
+		if f.name == name && !f.charset {
+			return f.beganAt
+		}
+	}
+	return 0
+}
+
 // fail notes where the body was refused.
 func (s *Scanner) fail(e *Error, at int64) *Error {
 	s.errorAt = at

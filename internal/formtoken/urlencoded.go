@@ -78,6 +78,9 @@ func (u *urlencoded) readName(p []byte, off int64) (int, *Error) {
 	if f != nil {
 		u.state = urlValue
 		u.s.begin(f)
+		if f.beganAt == 0 {
+			f.beganAt = at
+		}
 	}
 	return n + 1, nil
 }

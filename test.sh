@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# All tests: ./test.sh
+# Some of them: ./test.sh STEP…, where STEP is one of
+#
+#	format   gofmt
+#	vet      go vet, in every module
+#	go       Go tests with the race detector; the seeds of the fuzz tests are among them
+#	web      the solver of the challenge page, in Node
+#	xcaddy   build Caddy with xcaddy, and try the result
+#	e2e      the whole in Chromium
+#
+# Needs Go. The rest (a C compiler for the race detector, Node, Chromium) is
+# installed where apt and the right to use it are there.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # a copy without its .git is as good
+export PUPPETEER_SKIP_DOWNLOAD=1 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
+
+steps=(format vet go web xcaddy e2e)
+[[ $# -eq 0 ]] || steps=("$@")
+
+wants() { [[ " ${steps[*]} " == *" $1 "* ]]; }
+
+# need COMMAND PACKAGE… notes what has to be installed.
+missing=() packages=()
+need() {
+	command -v "$1" >/dev/null && return
+	missing+=("$1")
+	packages+=("${@:2}")
+}
+
+prepare() {
+	if ! command -v go >/dev/null; then
+		PATH=$PATH:/usr/local/go/bin
+		command -v go >/dev/null || { echo "Go is missing: see https://go.dev/doc/install" >&2; exit 1; }
+	fi
+	if wants go; then need gcc gcc libc6-dev; fi
+	if wants web || wants e2e; then need node nodejs; fi
+	if wants e2e; then
+		need npm npm
+		need chromium chromium fonts-liberation
+	fi
+	[[ ${#missing[@]} -gt 0 ]] || return 0
+
+	local as=()
+	if [[ $(id -u) -ne 0 ]]; then
+		command -v sudo >/dev/null && sudo -n true 2>/dev/null && as=(sudo) || as=(none)
+	fi
+	if ! command -v apt-get >/dev/null || [[ ${as[*]:-} == none ]]; then
+		echo "These commands are missing: ${missing[*]}" >&2
+		echo "On Debian, as root: apt-get update && apt-get install -y ${packages[*]}" >&2
+		exit 1
+	fi
+	echo "== installing ${packages[*]}"
+	"${as[@]}" apt-get update -qq
+	"${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+}
+
+step_format() {
+	local differ
+	differ=$(find . -name '*.go' -not -path '*/node_modules/*' -exec gofmt -l {} +)
+	[[ -z $differ ]] || { echo "gofmt differs:" "$differ" >&2; return 1; }
+}
+
+step_vet() {
+	local mod
+	for mod in $(find . -name go.mod -not -path '*/node_modules/*'); do
+		go -C "$(dirname "$mod")" vet ./...
+	done
+	go vet -tags xcaddy .
+}
+
+# Every package that has tests must have run them, and none may be skipped.
+step_go() {
+	local log="$tmp/go-test.log" status=0 pkg bad=0
+	timeout 900 go test -race -count=1 -timeout 12m -v ./... >"$log" 2>&1 || status=$?
+	if [[ $status -ne 0 ]]; then
+		grep -vE '^=== |^ *--- PASS|^PASS$' "$log" | tail -n 300 >&2
+		return "$status"
+	fi
+	grep -E '^ok' "$log"
+	for pkg in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do
+		grep -E "^ok[[:space:]]+$pkg[[:space:]]" "$log" | grep -qv 'no tests to run' ||
+			{ echo "no test of $pkg has run" >&2; bad=1; }
+	done
+	if grep -E '^ *--- SKIP' "$log" >&2; then
+		echo "tests were skipped" >&2
+		bad=1
+	fi
+	echo "$(grep -cE '^ *--- PASS' "$log") tests passed"
+	return "$bad"
+}
+
+step_web() { timeout 120 node --test web/*.test.mjs; }
+
+step_xcaddy() {
+	go mod download
+	go -C tools mod download
+	timeout 900 go test -tags xcaddy -count=1 -timeout 14m -run '^TestXcaddy$' -v . | tee "$tmp/xcaddy.log"
+	grep -q '^--- PASS: TestXcaddy' "$tmp/xcaddy.log"
+}
+
+step_e2e() {
+	(cd e2e && timeout 300 npm ci --no-audit --no-fund && timeout 900 npm test)
+}
+
+for step in "${steps[@]}"; do
+	declare -F "step_$step" >/dev/null || { echo "there is no step $step; see the top of $0" >&2; exit 1; }
+done
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+prepare
+for step in "${steps[@]}"; do
+	echo "== $step"
+	begin=$SECONDS
+	( set -e; "step_$step" ) </dev/null & wait $! || { echo "== $step FAILED after $((SECONDS - begin)) s" >&2; exit 1; }
+	echo "== $step ok, $((SECONDS - begin)) s"
+done
+echo "== all passed: ${steps[*]}"
