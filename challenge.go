@@ -126,7 +126,7 @@ func (a *answer) readBody(c *carried) (tooLong bool, err error) {
 
 // page writes a page. With c, the page carries it.
 func (a *answer) page(p web.Page, c *carried) error {
-	p.AcceptLanguage = a.r.Header.Get("Accept-Language")
+	p.AcceptLanguage, p.Host = a.r.Header.Get("Accept-Language"), a.r.Host
 	p.Title, p.Contact = a.h.title, a.h.contact
 	p.Reason, p.Reference = string(a.reason), a.reference
 	if c != nil && p.Kind != web.Stop {

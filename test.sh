@@ -114,7 +114,11 @@ prepare
 for step in "${steps[@]}"; do
 	echo "== $step"
 	begin=$SECONDS
-	( set -e; "step_$step" ) </dev/null & wait $! || { echo "== $step FAILED after $((SECONDS - begin)) s" >&2; exit 1; }
+	set +e # or set -e would count for nothing within the step
+	( set -e; "step_$step" ) </dev/null
+	status=$?
+	set -e
+	[[ $status -eq 0 ]] || { echo "== $step FAILED after $((SECONDS - begin)) s" >&2; exit 1; }
 	echo "== $step ok, $((SECONDS - begin)) s"
 done
 echo "== all passed: ${steps[*]}"
