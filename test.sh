@@ -5,7 +5,7 @@
 #	format   gofmt
 #	vet      go vet, in every module
 #	go       Go tests with the race detector; the seeds of the fuzz tests are among them
-#	web      the solver of the challenge page, in Node
+#	web      the scripts of the challenge page and of the examples, in Node
 #	xcaddy   build Caddy with xcaddy, and try the result
 #	e2e      the whole in Chromium
 #
@@ -92,7 +92,7 @@ step_go() {
 	return "$bad"
 }
 
-step_web() { timeout 120 node --test web/*.test.mjs; }
+step_web() { timeout 120 node --test web/*.test.mjs examples/*/*.test.mjs; }
 
 step_xcaddy() {
 	go mod download
