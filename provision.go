@@ -169,7 +169,9 @@ func (h *Handler) loadProvider(ctx caddy.Context) error {
 	h.provider = p
 	h.name = mod.(caddy.Module).CaddyModule().ID.Name()
 	if b, ok := p.(provider.Binder); ok {
-		b.Bind(h.app.env(h.name, h.logger))
+		if err := b.Bind(h.app.env(h.name, h.logger)); err != nil {
+			return fmt.Errorf("provider %s: %w", h.name, err)
+		}
 	}
 	config, err := json.Marshal(p)
 	if err != nil {

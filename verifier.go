@@ -94,8 +94,15 @@ func (h *Handler) verify(ctx context.Context, req provider.Request, fields map[s
 // ask asks the provider about a claimed token.
 func (h *Handler) ask(ctx context.Context, req provider.Request, token provider.Token, key tokenKey) finding {
 	verdict, err := h.provider.Verify(ctx, req, token)
-	if err == nil && verdict.Pass {
-		return finding{status: statusPassed, score: verdict.Score}
+	if err == nil {
+		switch verdict.Outcome {
+		case provider.Pass:
+			return finding{status: statusPassed, score: verdict.Score}
+		case provider.ClientReported: // its token stays claimed
+			return finding{status: statusFailed, reason: reasonClientReported, situation: clientReported}
+		case provider.ProviderFailover:
+			return finding{status: statusFailed, reason: reasonProviderFailover, situation: providerFailover, score: verdict.Score}
+		}
 	}
 	if releaseErr := h.app.store.Release(ctx, token.Key); releaseErr != nil {
 		h.logger.Warn("letting go of a claim failed; the token stays spent", zap.Error(releaseErr))

@@ -41,10 +41,57 @@ type Challenger interface {
 	Challenge(ctx context.Context, req Request) (json.RawMessage, error)
 }
 
+// Prober is the ability to be asked for its health. The probe carries nothing
+// that a client chose: it asks the same endpoint as Verify, with our real
+// credentials, about a fixed token that nobody could have been given.
+type Prober interface {
+	// Probe returns nil where the provider answers in its protocol, and a
+	// *Fault of the right class otherwise. Misconfigured is only what the
+	// protocol documents as such, or a certificate that does not verify.
+	Probe(ctx context.Context) error
+}
+
+// StatusAPI is the ability to ask a provider what it says of its own health.
+type StatusAPI interface {
+	// Status returns false where the provider says that it is down. An error
+	// is no answer, which says nothing.
+	Status(ctx context.Context) (up bool, err error)
+}
+
+// Presenter is the ability to be solved on a page that loads the provider's
+// own widget.
+type Presenter interface {
+	Widget() Widget
+}
+
+// Widget is what a page needs in order to show a provider's widget.
+type Widget struct {
+	// SiteKey is the public key of the site; empty where the provider has none.
+	SiteKey string
+	// Script is the URL of the provider's script; empty where it has none.
+	Script string
+	// Module says that Script is an ECMAScript module.
+	Module bool
+	// Markup is trusted HTML of ours, placed inside the page's form, where the
+	// widget appears and where it puts its fields. Values in it are escaped.
+	Markup string
+	// Glue is trusted JavaScript of ours: the body of a function
+	// (captcha) => { … } that runs once Script has loaded, for widgets that do
+	// not fill in the fields of the form by themselves. captcha.challenge is
+	// the provider's challenge document, captcha.siteKey the site key,
+	// captcha.lang the page's language, captcha.set({field: value, …}) hands
+	// over a token, captcha.fail() says that the widget cannot work.
+	Glue string
+	// CSP lists what the widget needs beyond a page that loads nothing, by
+	// directive: {"script-src": {"https://…"}, "frame-src": …}.
+	CSP map[string][]string
+}
+
 // Binder is implemented by a provider that needs something from its host. Bind
-// is called once, after the module was provisioned and before any request.
+// is called once, after the module was provisioned and before any request. Its
+// error is an error of the configuration.
 type Binder interface {
-	Bind(Env)
+	Bind(Env) error
 }
 
 // Env is what the host lends to a provider.
@@ -58,6 +105,10 @@ type Env struct {
 	// Since is when the host's memory of spent tokens begins. It is zero
 	// where that memory outlives the process.
 	Since func() time.Time
+	// AllowTestKeys says that the provider's published test keys, ids and
+	// tokens are accepted. Otherwise such a key in the configuration is an
+	// error of Bind, and such a token is refused.
+	AllowTestKeys bool
 	// Logger is named after the provider.
 	Logger *zap.Logger
 }
@@ -80,6 +131,13 @@ type Request struct {
 	ClientIP netip.Addr
 	// Received is when the request's headers arrived.
 	Received time.Time
+	// Role is signed into a challenge by a provider that signs its challenges,
+	// and comes back in the Token: empty for a primary's, else for which
+	// provider and situation this one is the fallback. At most 64 characters
+	// of [0-9A-Za-z._:-].
+	Role string
+	// Down says that the provider is confirmed to be down.
+	Down bool
 }
 
 // Token is a parsed token.
@@ -92,14 +150,39 @@ type Token struct {
 	Expires time.Time
 	// Fields are the values that the client sent.
 	Fields map[string]string
+	// Issued is when the challenge was issued, and Role the role that it was
+	// issued in; zero where the provider does not sign its challenges.
+	Issued time.Time
+	Role   string
+	// Data is the provider's own, from Parse to Verify; what must be the same
+	// when a token is asked about again, such as an idempotency key, is here.
+	Data any
 }
+
+// Outcome is what a verdict says. The zero value is not a pass.
+type Outcome uint8
+
+const (
+	// Fail is a token that is the client's fault.
+	Fail Outcome = iota
+	// Pass is a token of which the provider said so, positively.
+	Pass
+	// ClientReported is a token in which the widget, on the client's word,
+	// says that it could not reach the provider, although the provider
+	// answers here.
+	ClientReported
+	// ProviderFailover is a pass of which the provider says that it gave it
+	// because of trouble on its own side.
+	ProviderFailover
+)
 
 // Verdict is the answer on one token.
 type Verdict struct {
-	// Pass is true only where the provider said so, positively.
-	Pass bool
+	Outcome Outcome
 	// Reason says why a token did not pass.
 	Reason Reason
+	// Detail is for the log: never a token, never a secret.
+	Detail string
 	// Score is the provider's own score; nil where it has none.
 	Score *float64
 }

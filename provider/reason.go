@@ -1,6 +1,9 @@
 package provider
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // ErrUnknownKey is returned by a Signer for a key that it does not have.
 var ErrUnknownKey = errors.New("unknown signing key")
@@ -15,6 +18,10 @@ const (
 	TokenInvalid   Reason = "token-invalid"
 	TokenExpired   Reason = "token-expired"
 	TokenDuplicate Reason = "token-duplicate"
+
+	ScoreTooLow      Reason = "score-too-low"
+	HostnameMismatch Reason = "hostname-mismatch"
+	ActionMismatch   Reason = "action-mismatch"
 )
 
 // Refusal is an error of Parse that is the client's fault.
@@ -52,6 +59,12 @@ type Fault struct {
 	Class Class
 	// Err is for the log. It contains neither token nor secret.
 	Err error
+	// Again says that the same token may safely be asked about once more: the
+	// provider cannot have spent it, or gives the same answer twice.
+	Again bool
+	// RetryAfter is how long a throttled provider asks us to wait; 0 where it
+	// does not say.
+	RetryAfter time.Duration
 }
 
 func (f *Fault) Error() string { return string(f.Class) + ": " + f.Err.Error() }

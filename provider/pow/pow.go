@@ -76,8 +76,7 @@ func (p *Provider) Provision(caddy.Context) error {
 	if p.Expires == 0 {
 		p.Expires = caddy.Duration(DefaultExpires)
 	}
-	p.Bind(provider.Env{})
-	return nil
+	return p.Bind(provider.Env{})
 }
 
 // Validate checks the limits.
@@ -90,7 +89,7 @@ func (p *Provider) Validate() error {
 
 // Bind takes what the host lends. What it leaves out gets a harmless stand-in,
 // except for the signer: without one there is neither challenge nor token.
-func (p *Provider) Bind(env provider.Env) {
+func (p *Provider) Bind(env provider.Env) error {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
@@ -107,6 +106,7 @@ func (p *Provider) Bind(env provider.Env) {
 	if p.foreign == nil {
 		p.foreign = &foreignNodes
 	}
+	return nil
 }
 
 // Fields returns the one field of the ALTCHA protocol.
@@ -114,7 +114,7 @@ func (*Provider) Fields() []string { return []string{field} }
 
 // Verify passes: there is nothing to ask that Parse has not checked.
 func (*Provider) Verify(context.Context, provider.Request, provider.Token) (provider.Verdict, error) {
-	return provider.Verdict{Pass: true}, nil
+	return provider.Verdict{Outcome: provider.Pass}, nil
 }
 
 func checkDifficulty(n int) error {

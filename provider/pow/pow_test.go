@@ -158,7 +158,7 @@ func TestModule(t *testing.T) {
 		t.Errorf("fields are %v", got)
 	}
 	verdict, err := p.Verify(context.Background(), provider.Request{}, provider.Token{})
-	if err != nil || !verdict.Pass {
+	if err != nil || verdict.Outcome != provider.Pass {
 		t.Errorf("Verify answers %+v, %v", verdict, err)
 	}
 }
