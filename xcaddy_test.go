@@ -22,9 +22,10 @@ func TestXcaddy(t *testing.T) {
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "caddy")
 	buildWithXcaddy(t, binary)
+	home := t.TempDir()
 	caddy := func(args ...string) *exec.Cmd {
 		cmd := exec.Command(binary, args...)
-		cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
 		return cmd
 	}
 	modules := output(t, caddy("list-modules"))

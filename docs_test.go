@@ -1,0 +1,432 @@
+package captcha_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	captcha "github.com/caddy-captcha/caddy-captcha"
+	"github.com/caddy-captcha/caddy-captcha/provider/pow"
+)
+
+// blocks says where the options stand that a parsing function knows: each is a
+// Caddyfile, with %s for the option.
+var blocks = map[string]string{
+	"caddyfile.go unmarshalOption":                 "example.com {\n\tcaptcha {\n\t\t%s\n\t}\n}\n",
+	"caddyfile.go parseClearance":                  "example.com {\n\tcaptcha {\n\t\tclearance 1h {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+	"caddyfile.go parseChallenge":                  "example.com {\n\tcaptcha {\n\t\tchallenge {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+	"caddyfile_app.go UnmarshalCaddyfile":          "{\n\tcaptcha {\n\t\t%s\n\t}\n}\nexample.com {\n\tcaptcha\n}\n",
+	"caddyfile_app.go parseKeys":                   "{\n\tcaptcha {\n\t\tkeys {\n\t\t\t%s\n\t\t}\n\t}\n}\nexample.com {\n\tcaptcha\n}\n",
+	"provider/pow/caddyfile.go UnmarshalCaddyfile": "example.com {\n\tcaptcha {\n\t\tprovider pow {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+}
+
+// TestReferenceHasEveryOption looks every option up that the Caddyfile parsers
+// know, and tries its example.
+func TestReferenceHasEveryOption(t *testing.T) {
+	sections := sectionsOf(readFile(t, "docs/reference.md"))
+	for where, options := range caddyfileOptions(t) {
+		around, ok := blocks[where]
+		if !ok {
+			t.Errorf("%s reads options, and blocks does not say where they stand", where)
+			continue
+		}
+		for _, option := range options {
+			t.Run(option, func(t *testing.T) {
+				section, ok := sections[option]
+				if !ok {
+					t.Fatalf("docs/reference.md has no section ### %s", option)
+				}
+				for _, item := range []string{"Syntax", "Default", "Example", "JSON"} {
+					if line(section, item) == "" {
+						t.Fatalf("the section lacks - %s:", item)
+					}
+				}
+				checkExample(t, strings.Replace(around, "%s", spread(code(section, "Example")), 1), code(section, "JSON"))
+			})
+		}
+	}
+}
+
+// checkExample checks that a Caddyfile says the same as a member of the
+// handler's or the app's JSON.
+func checkExample(t *testing.T, text, member string) {
+	t.Helper()
+	config := captchaParts(t, text)
+	if strings.HasPrefix(text, "{") {
+		var got, want captcha.App
+		decode(t, config.app, &got)
+		decode(t, []byte("{"+member+"}"), &want)
+		want.StoreRaw = compact(t, want.StoreRaw)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("the example is %s, and the JSON %s", config.app, member)
+		}
+		return
+	}
+	got, want := plain(t, config.handler), plain(t, []byte("{"+member+"}"))
+	if !strings.Contains(member, `"scope"`) {
+		got.handler.Clearance.Scope = ""
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the example is %s, and the JSON %s", config.handler, member)
+	}
+}
+
+func compact(t *testing.T, raw json.RawMessage) json.RawMessage {
+	t.Helper()
+	if raw == nil {
+		return nil
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, raw); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+type parts struct{ app, handler json.RawMessage }
+
+// captchaParts adapts a Caddyfile and returns the JSON of the app and of the handler.
+func captchaParts(t *testing.T, text string) parts {
+	t.Helper()
+	all, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var c struct {
+		Apps struct {
+			Captcha json.RawMessage
+			HTTP    struct {
+				Servers map[string]struct{ Routes []json.RawMessage }
+			}
+		}
+	}
+	decode(t, all, &c)
+	p := parts{app: c.Apps.Captcha}
+	for _, server := range c.Apps.HTTP.Servers {
+		for _, route := range server.Routes {
+			var v any
+			decode(t, route, &v)
+			p.handler = findHandler(t, v)
+		}
+	}
+	return p
+}
+
+// findHandler returns the captcha handler somewhere in a route.
+func findHandler(t *testing.T, v any) json.RawMessage {
+	t.Helper()
+	switch v := v.(type) {
+	case map[string]any:
+		if v["handler"] == "captcha" {
+			delete(v, "handler")
+			text, err := json.Marshal(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+		for _, child := range v {
+			if found := findHandler(t, child); found != nil {
+				return found
+			}
+		}
+	case []any:
+		for _, child := range v {
+			if found := findHandler(t, child); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+// handlerJSON is a handler's JSON in a form in which 1h and its nanoseconds are the same.
+type handlerJSON struct {
+	handler  captcha.Handler
+	provider string
+	pow      pow.Provider
+}
+
+func plain(t *testing.T, text []byte) handlerJSON {
+	t.Helper()
+	var h handlerJSON
+	decode(t, text, &h.handler)
+	if h.handler.Clearance == nil {
+		h.handler.Clearance = new(captcha.Clearance)
+	}
+	if raw := h.handler.ProviderRaw; raw != nil {
+		var name struct{ Name string }
+		decode(t, raw, &name)
+		decode(t, raw, &h.pow)
+		h.provider, h.handler.ProviderRaw = name.Name, nil
+	}
+	return h
+}
+
+// caddyfileOptions finds the names that the parsers compare a word with, by the
+// file and the function that does it.
+func caddyfileOptions(t *testing.T) map[string][]string {
+	t.Helper()
+	found := make(map[string][]string)
+	for _, file := range []string{"caddyfile.go", "caddyfile_app.go", "provider/pow/caddyfile.go"} {
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range tree.Decls {
+			function, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			where := file + " " + function.Name.Name
+			ast.Inspect(function, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.CaseClause:
+					for _, e := range n.List {
+						found[where] = appendText(found[where], e)
+					}
+				case *ast.BinaryExpr: // d.Val() != "name"
+					if _, ok := n.X.(*ast.CallExpr); ok && (n.Op == token.NEQ || n.Op == token.EQL) {
+						found[where] = appendText(found[where], n.Y)
+					}
+				}
+				return true
+			})
+			if len(found[where]) == 0 {
+				delete(found, where)
+			}
+		}
+	}
+	if len(found) != len(blocks) {
+		t.Errorf("options were found in %d functions, want those of blocks, %d: %v", len(found), len(blocks), found)
+	}
+	return found
+}
+
+func appendText(texts []string, e ast.Expr) []string {
+	if literal, ok := e.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+		if text, err := strconv.Unquote(literal.Value); err == nil {
+			return append(texts, text)
+		}
+	}
+	return texts
+}
+
+// TestReferenceHasEveryJSONName compares with the tags of the exported fields.
+func TestReferenceHasEveryJSONName(t *testing.T) {
+	reference := readFile(t, "docs/reference.md")
+	for _, v := range []any{captcha.Handler{}, captcha.Clearance{}, captcha.Challenge{}, captcha.App{}, captcha.KeysConfig{}, pow.Provider{}} {
+		typ := reflect.TypeOf(v)
+		names := 0
+		for field := range typ.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if name == "" {
+				continue
+			}
+			names++
+			if !strings.Contains(reference, `"`+name+`": `) {
+				t.Errorf("docs/reference.md does not show the JSON name %q of %s.%s", name, typ, field.Name)
+			}
+		}
+		if names == 0 {
+			t.Errorf("%s has no options", typ)
+		}
+	}
+	for _, block := range codeBlocks(reference, "json") {
+		if strings.Contains(block, `"handler": "captcha"`) {
+			validate(t, confine(t, []byte(`{"apps": {"http": {"servers": {"s": {"routes": [{"handle": [`+block+`]}]}}}}}`)))
+		}
+		if strings.Contains(block, `"max_spill"`) {
+			validate(t, confine(t, []byte(`{"apps": {"captcha": `+block+`}}`)))
+		}
+	}
+}
+
+// TestReferenceHasEveryReason looks up what the source knows: the "type" of a
+// problem document points to the reason's section.
+func TestReferenceHasEveryReason(t *testing.T) {
+	sections := sectionsOf(readFile(t, "docs/reference.md"))
+	reasons := reasonsInSource(t)
+	if len(reasons) < 14 {
+		t.Errorf("only %d reasons were found in the source: %v", len(reasons), reasons)
+	}
+	for _, reason := range append(reasons, "score-too-low", "hostname-mismatch", "action-mismatch") {
+		section, ok := sections[reason]
+		if !ok {
+			t.Errorf("docs/reference.md has no section ### %s", reason)
+			continue
+		}
+		if !regexp.MustCompile(`^\s*[45][0-9]{2}[ .,]`).MatchString(section) {
+			t.Errorf("the section %s does not begin with a status", reason)
+		}
+	}
+	var texts map[string]string // of the challenge page
+	decode(t, []byte(readFile(t, "web/lang/en.json")), &texts)
+	for key := range texts {
+		if reason, ok := strings.CutPrefix(key, "reason."); ok && reason != "unknown" && sections[reason] == "" {
+			t.Errorf("docs/reference.md has no section ### %s, and the challenge page knows that reason", reason)
+		}
+	}
+}
+
+// reasonsInSource returns the constants of type Reason in the root package and
+// in provider.
+func reasonsInSource(t *testing.T) []string {
+	t.Helper()
+	reason := regexp.MustCompile(`(?m)(?:provider\.Reason\(|^\s+\w+\s+Reason\s+= )"([a-z-]+)"`)
+	found := make(map[string]bool)
+	for _, pattern := range []string{"*.go", "provider/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			for _, m := range reason.FindAllStringSubmatch(readFile(t, file), -1) {
+				found[m[1]] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+func TestReferenceHasEveryHeaderAndPlaceholder(t *testing.T) {
+	reference := readFile(t, "docs/reference.md")
+	published := regexp.MustCompile(`"(http\.captcha\.\w+|X-Captcha-\w+|Captcha-\w+|captcha_\w+|captcha-seal)"`)
+	names := make(map[string]bool)
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") {
+			for _, m := range published.FindAllStringSubmatch(readFile(t, file), -1) {
+				names[m[1]] = true
+			}
+		}
+	}
+	if len(names) < 10 {
+		t.Errorf("only these names were found in the source: %v", names)
+	}
+	for name := range names {
+		if !strings.Contains(reference, name) {
+			t.Errorf("docs/reference.md does not mention %s", name)
+		}
+	}
+}
+
+// TestSnippets adapts and validates every Caddyfile in the documentation. One
+// that begins with a directive or a matcher stands in a site block.
+func TestSnippets(t *testing.T) {
+	for _, name := range []string{"README.md", "docs/reference.md"} {
+		snippets := codeBlocks(readFile(t, name), "caddyfile")
+		if len(snippets) == 0 {
+			t.Errorf("%s has none", name)
+		}
+		for i, snippet := range snippets {
+			t.Run(name+" "+strconv.Itoa(i+1), func(t *testing.T) {
+				if strings.HasPrefix(snippet, "captcha") || strings.HasPrefix(snippet, "@") {
+					inner := strings.ReplaceAll(strings.TrimSuffix(snippet, "\n"), "\n", "\n\t")
+					snippet = "example.com {\n\t" + strings.ReplaceAll(inner, "\n\t\n", "\n\n") + "\n}\n"
+				}
+				validate(t, confine(t, adapt(t, "Caddyfile", snippet)))
+			})
+		}
+	}
+}
+
+// TestLinks checks that relative links lead to files and headings that exist.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, name := range []string{"README.md", "docs/reference.md", "examples/README.md"} {
+		for _, m := range link.FindAllStringSubmatch(readFile(t, name), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(m[1], "#")
+			target := name
+			if file != "" {
+				target = filepath.Join(filepath.Dir(name), file)
+			}
+			if !exists(target) {
+				t.Errorf("%s: %s does not exist", name, m[1])
+				continue
+			}
+			if anchor != "" && !slices.Contains(anchors(readFile(t, target)), anchor) {
+				t.Errorf("%s: %s has no heading %s", name, target, anchor)
+			}
+		}
+	}
+}
+
+var heading = regexp.MustCompile(`(?m)^#{1,4} (.+)$`)
+
+// anchors returns the names that headings get on GitHub.
+func anchors(markdown string) []string {
+	var names []string
+	for _, m := range heading.FindAllStringSubmatch(markdown, -1) {
+		name := strings.ToLower(strings.ReplaceAll(m[1], " ", "-"))
+		names = append(names, regexp.MustCompile(`[^a-z0-9_-]`).ReplaceAllString(name, ""))
+	}
+	return names
+}
+
+// sectionsOf returns the text below each heading, up to the next one.
+func sectionsOf(markdown string) map[string]string {
+	sections := make(map[string]string)
+	at := heading.FindAllStringSubmatchIndex(markdown, -1)
+	for i, m := range at {
+		end := len(markdown)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		sections[markdown[m[2]:m[3]]] = markdown[m[1]:end]
+	}
+	return sections
+}
+
+// line returns what stands behind "- item:" in a section.
+func line(section, item string) string {
+	_, rest, _ := strings.Cut(section, "\n- "+item+":")
+	rest, _, _ = strings.Cut(rest, "\n")
+	return strings.TrimSpace(rest)
+}
+
+// code is line without the quotes around it.
+func code(section, item string) string {
+	return strings.Trim(line(section, item), "`")
+}
+
+// spread writes `name { option }` on three lines, as a Caddyfile needs it.
+func spread(example string) string {
+	return strings.NewReplacer(" { ", " {\n", " }", "\n}").Replace(example)
+}
+
+func codeBlocks(markdown, language string) []string {
+	var found []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```").FindAllStringSubmatch(markdown, -1) {
+		found = append(found, m[1])
+	}
+	return found
+}
+
+func decode(t *testing.T, text []byte, v any) {
+	t.Helper()
+	if err := json.Unmarshal(text, v); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+}
