@@ -34,10 +34,12 @@ type App struct {
 	// Keys says how the signing keys are kept.
 	Keys *KeysConfig `json:"keys,omitempty"`
 
-	store  store.Store
-	shared *shared
-	ctx    caddy.Context
-	logger *zap.Logger
+	store    store.Store
+	shared   *shared
+	ctx      caddy.Context
+	logger   *zap.Logger
+	links    []*link // of the handlers of this config
+	reporter reporter
 }
 
 // KeysConfig says how the signing keys are kept. They live in Caddy's storage;
@@ -88,7 +90,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.shared = pooled.(*shared)
-	return nil
+	a.reporter, err = newReporter(ctx)
+	return err
 }
 
 // Validate checks the final values.
@@ -112,6 +115,7 @@ func (a *App) Start() error {
 		Rotate:  time.Duration(a.Keys.Rotate),
 		Logger:  a.logger.Named("keys"),
 	})
+	a.startChecks()
 	return nil
 }
 
@@ -134,6 +138,7 @@ type shared struct {
 	budgets
 	keys     *keyring.Ring
 	refusals *refusals
+	asked    *asked
 	node     func() string
 }
 
@@ -146,6 +151,7 @@ func newShared() *shared {
 	s := &shared{
 		keys:     keyring.New(time.Now),
 		refusals: new(refusals),
+		asked:    new(asked),
 		node:     sync.OnceValue(nodeName),
 	}
 	s.memory.limit.Store(maxBodiesInMem)
@@ -157,6 +163,7 @@ func newShared() *shared {
 func (s *shared) Destruct() error {
 	s.keys.Close()
 	s.refusals.close()
+	s.asked.close()
 	return nil
 }
 
@@ -172,13 +179,14 @@ func nodeName() string {
 }
 
 // env is what a provider is lent.
-func (a *App) env(name string, logger *zap.Logger) provider.Env {
+func (a *App) env(name string, testKeys bool, logger *zap.Logger) provider.Env {
 	return provider.Env{
-		Signer: signer{a.shared.keys.Signer("provider " + name)},
-		Now:    time.Now,
-		Node:   a.shared.node,
-		Since:  a.store.Since,
-		Logger: logger.Named(name),
+		Signer:        signer{a.shared.keys.Signer("provider " + name)},
+		Now:           time.Now,
+		Node:          a.shared.node,
+		Since:         a.store.Since,
+		AllowTestKeys: testKeys,
+		Logger:        logger.Named(name),
 	}
 }
 

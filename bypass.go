@@ -1,95 +1,524 @@
 package captcha
 
 import (
-	"crypto/sha256"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
-	"github.com/dgraph-io/ristretto/v2"
+	"go.uber.org/zap"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
 )
 
+// state is what the edge knows of a provider's health.
+type state string
+
 const (
-	refusalTTL  = time.Minute
-	maxRefusals = 1 << 16
+	unknown    state = "unknown" // not asked yet: neither down nor a reason to let anybody in
+	up         state = "up"
+	suspect    state = "suspect"    // a probe has failed, not enough of them yet
+	down       state = "down"       // confirmed
+	recovering state = "recovering" // a probe was good again, not enough of them yet
 )
 
-// refusals remembers for a minute which tokens were refused, so that sending
-// the same bad token again costs a look-up instead of another verification. A
-// refusal may be forgotten at any time; a token that was spent is not here but
-// in the store.
-type refusals struct {
-	once   sync.Once
-	mu     sync.RWMutex
-	closed bool
-	cache  *ristretto.Cache[uint64, refusal]
+// machine is the state machine of one provider. It knows nothing but the results
+// of our own probes, in order.
+type machine struct {
+	state  state
+	since  time.Time
+	fails  int // failed probes in a row
+	passes int // good probes in a row since down
 }
 
-type refusal struct {
-	key    tokenKey
-	reason provider.Reason
-}
-
-// tokenKey names a token at one provider and host without being it.
-type tokenKey [sha256.Size]byte
-
-func (k tokenKey) hash() uint64 {
-	var h uint64
-	for _, b := range k[:8] {
-		h = h<<8 | uint64(b)
+// observe takes one probe's result and returns the state before it.
+func (m *machine) observe(ok bool, needFails, needPasses int, now time.Time) (before state) {
+	before = m.state
+	if ok {
+		m.fails = 0
+		switch m.state {
+		case down, recovering:
+			m.passes++
+			if m.passes >= needPasses {
+				m.become(up, now)
+			} else {
+				m.become(recovering, now)
+			}
+		default:
+			m.become(up, now)
+		}
+		return before
 	}
+	m.passes = 0
+	switch m.state {
+	case down, recovering:
+		m.become(down, now)
+	default:
+		m.fails++
+		if m.fails >= needFails {
+			m.become(down, now)
+		} else {
+			m.become(suspect, now)
+		}
+	}
+	return before
+}
+
+func (m *machine) become(s state, now time.Time) {
+	if m.state != s {
+		m.state, m.since = s, now
+	}
+	if s == up || s == down {
+		m.passes = 0
+	}
+}
+
+// isDown: a provider that is recovering has not been confirmed up.
+func (s state) isDown() bool { return s == down || s == recovering }
+
+// outage is a span in which a provider was confirmed down.
+type outage struct {
+	Start      time.Time
+	End        time.Time // zero while it lasts
+	Evidence   string
+	FailedOver int64
+	Drill      bool
+}
+
+// maxOutages is how many outages are remembered per provider.
+const maxOutages = 100
+
+// health is the health of one provider identity. It is shared by every handler
+// that uses the identity, and survives config reloads.
+type health struct {
+	id   string // public, a keyed hash
+	name string
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu         sync.Mutex
+	machine    machine
+	check      check
+	asker      asker // of the newest running config; nil until one runs
+	report     reporter
+	reached    bool
+	wrong      bool // our configuration is refused
+	throttled  time.Time
+	drillUntil time.Time
+	outages    []outage
+	last       probeResult
+	confirming chan struct{} // closed when the confirmation under way ends
+	confirmed  time.Time     // when the last one began
+	stopPoll   context.CancelFunc
+	recovers   bool // a loop waits for the provider's return
+}
+
+// asker asks a provider for its health. provider.Prober is the least that it is.
+type asker = provider.Prober
+
+// probeResult is the last probe, for the operator.
+type probeResult struct {
+	At  time.Time
+	Err string // empty where it was good
+}
+
+// check is a resolved bypass_check.
+type check struct {
+	mode          string
+	every         time.Duration // poll: between probes; request: how long an answer counts
+	timeout       time.Duration
+	fails, passes int
+}
+
+const (
+	confirmPause = 500 * time.Millisecond // between the probes of one confirmation
+	confirmEvery = 10 * time.Second       // failed verifications start at most one in this time
+	recoverFast  = 5 * time.Second        // while down, in the first minute
+	recoverSlow  = 15 * time.Second       // after it
+	maxThrottle  = time.Minute
+	stdThrottle  = 10 * time.Second
+)
+
+func newHealth(id, name string) *health {
+	h := &health{id: id, name: name, machine: machine{state: unknown, since: time.Now()}}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
 
-// open starts the cache on first use: `caddy validate` starts nothing.
-func (c *refusals) open() {
-	c.once.Do(func() {
-		cache, err := ristretto.NewCache(&ristretto.Config[uint64, refusal]{
-			NumCounters:        10 * maxRefusals,
-			MaxCost:            maxRefusals,
-			BufferItems:        64,
-			IgnoreInternalCost: true,
-		})
-		if err == nil { // the configuration is constant
-			c.cache = cache
+// Destruct implements caddy.Destructor: nobody uses the identity any more.
+func (h *health) Destruct() error {
+	h.mu.Lock() // nothing is started after this
+	h.cancel()
+	h.mu.Unlock()
+	h.wg.Wait()
+	return nil
+}
+
+// start begins to ask as a config that is sure to run says.
+func (h *health) start(a asker, c check, report reporter) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asker, h.report = a, report
+	if h.stopPoll != nil && h.check != c {
+		h.stopPoll()
+		h.stopPoll = nil
+	}
+	h.check = c
+	if c.mode == checkPoll && h.stopPoll == nil && h.ctx.Err() == nil {
+		ctx, stop := context.WithCancel(h.ctx)
+		h.stopPoll = stop
+		h.wg.Go(func() { h.poll(ctx, c.every) })
+	}
+}
+
+// askBeforeUse returns how long an answer counts in mode request; 0 in others.
+func (h *health) askBeforeUse() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.check.mode != checkRequest {
+		return 0
+	}
+	return h.check.every
+}
+
+// poll asks at intervals, with jitter, so that a fleet does not ask in step.
+func (h *health) poll(ctx context.Context, every time.Duration) {
+	for {
+		if !h.standing(time.Now()).down { // else recovery asks
+			h.wait(ctx, h.confirm())
+		}
+		jitter := time.Duration(rand.Int64N(int64(every)/5 + 1)) //nolint:gosec // not a secret
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every - every/10 + jitter):
+		}
+	}
+}
+
+// wait waits for a confirmation, at most until ctx is done.
+func (h *health) wait(ctx context.Context, done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// doubt is told that a verification failed. It starts a confirmation, unless one
+// was made moments ago, and returns when it has ended.
+func (h *health) doubt() <-chan struct{} {
+	h.mu.Lock()
+	recent := h.confirming == nil && !h.confirmed.IsZero() && time.Since(h.confirmed) < confirmEvery
+	h.mu.Unlock()
+	if recent {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	return h.confirm()
+}
+
+// confirm probes until an answer is good or the provider is confirmed down. All
+// who ask meanwhile wait for the same confirmation.
+func (h *health) confirm() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.confirming != nil {
+		return h.confirming
+	}
+	done := make(chan struct{})
+	if h.asker == nil || h.ctx.Err() != nil {
+		close(done)
+		return done
+	}
+	h.confirming, h.confirmed = done, time.Now()
+	h.wg.Go(func() {
+		defer func() {
+			h.mu.Lock()
+			h.confirming = nil
+			h.mu.Unlock()
+			close(done)
+		}()
+		for h.probeOnce() == suspect {
+			select {
+			case <-h.ctx.Done():
+				return
+			case <-time.After(confirmPause):
+			}
+		}
+	})
+	return done
+}
+
+// probeOnce makes one probe and returns the state after it.
+func (h *health) probeOnce() state {
+	h.mu.Lock()
+	a, c := h.asker, h.check
+	h.mu.Unlock()
+	ctx, cancel := context.WithTimeout(h.ctx, c.timeout)
+	defer cancel()
+	err := h.ask(ctx, a)
+	if h.ctx.Err() != nil {
+		return unknown // we are going away: that says nothing of the provider
+	}
+	return h.learn(err, time.Now())
+}
+
+// ask asks the status API, where there is one, and the provider itself. A panic
+// is an answer that cannot be understood, not the end of the asking.
+func (h *health) ask(ctx context.Context, a asker) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &provider.Fault{Class: provider.Unavailable, Err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	if api, ok := a.(provider.StatusAPI); ok {
+		switch isUp, err := api.Status(ctx); {
+		case err != nil: // it says nothing: the provider itself decides
+			h.report.logger.Warn("a provider's status API does not answer", zap.String("provider", h.name), zap.Error(err))
+		case !isUp:
+			return &provider.Fault{Class: provider.Unavailable, Err: errors.New("its status API says that it is down")}
+		}
+	}
+	return a.Probe(ctx)
+}
+
+// learn takes the result of a probe.
+func (h *health) learn(err error, now time.Time) state {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = probeResult{At: now}
+	var fault *provider.Fault
+	class := provider.Unavailable
+	if errors.As(err, &fault) {
+		class = fault.Class
+	}
+	if err != nil {
+		h.last.Err = err.Error()
+	}
+	switch {
+	case err != nil && class == provider.Misconfigured:
+		h.setWrong(true, now)
+		return h.machine.state
+	case err != nil && class == provider.Throttled:
+		h.throttle(fault, now)
+		return h.machine.state
+	}
+	if err == nil {
+		h.reached = true
+		h.setWrong(false, now)
+	}
+	before := h.machine.observe(err == nil, h.check.fails, h.check.passes, now)
+	h.transition(before, now)
+	return h.machine.state
+}
+
+// throttle remembers for how long the provider does not want to be asked.
+func (h *health) throttle(fault *provider.Fault, now time.Time) {
+	wait := fault.RetryAfter
+	if wait <= 0 {
+		wait = stdThrottle
+	}
+	until := now.Add(min(wait, maxThrottle))
+	if !h.throttled.After(now) {
+		h.report.throttled(h, until)
+	}
+	h.throttled = until
+}
+
+// setWrong notes whether the provider refuses our configuration.
+func (h *health) setWrong(wrong bool, now time.Time) {
+	if h.wrong != wrong {
+		h.wrong = wrong
+		h.report.misconfigured(h, wrong, h.last.Err)
+	}
+}
+
+// transition keeps the record of outages and tells of their start and end.
+func (h *health) transition(before state, now time.Time) {
+	after := h.machine.state
+	switch {
+	case !before.isDown() && after.isDown():
+		h.begin(outage{Start: now, Evidence: h.last.Err})
+		if !h.recovers && h.ctx.Err() == nil {
+			h.recovers = true
+			h.wg.Go(h.awaitReturn)
+		}
+	case before.isDown() && !after.isDown():
+		h.end(now, false)
+	}
+	h.report.up(h, !after.isDown())
+}
+
+func (h *health) begin(o outage) {
+	h.outages = append(h.outages, o)
+	if len(h.outages) > maxOutages {
+		h.outages = h.outages[1:]
+	}
+	h.report.began(h, o)
+}
+
+// end ends the newest outage of its kind that still lasts.
+func (h *health) end(now time.Time, drill bool) {
+	for i := len(h.outages) - 1; i >= 0; i-- {
+		if o := &h.outages[i]; o.Drill == drill && o.End.IsZero() {
+			o.End = now
+			h.report.ended(h, *o)
+			return
+		}
+	}
+}
+
+// awaitReturn probes a provider that is down until it is up, whatever the mode.
+func (h *health) awaitReturn() {
+	start := time.Now()
+	for {
+		pause := recoverFast
+		if time.Since(start) >= time.Minute {
+			pause = recoverSlow
+		}
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		h.probeOnce()
+		h.mu.Lock()
+		back := !h.machine.state.isDown()
+		if back {
+			h.recovers = false
+		}
+		h.mu.Unlock()
+		if back {
+			return
+		}
+	}
+}
+
+// drill makes the provider count as down until a time, as an outage in
+// everything but the record, the log and the metrics, which say that it is one.
+func (h *health) drill(until, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.drillUntil.After(now) {
+		h.begin(outage{Start: now, Evidence: "drill", Drill: true})
+	}
+	h.drillUntil = until
+	if h.ctx.Err() != nil {
+		return
+	}
+	h.wg.Go(func() {
+		select {
+		case <-h.ctx.Done():
+		case <-time.After(until.Sub(now)):
+			h.endDrill(time.Now())
 		}
 	})
 }
 
-// get returns why a token was refused in the last minute; empty if it was not.
-func (c *refusals) get(key tokenKey) provider.Reason {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.cache == nil || c.closed {
-		return ""
+// endDrill ends a drill that is over; stopDrill one that is not.
+func (h *health) endDrill(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.drillUntil.IsZero() && !h.drillUntil.After(now) {
+		h.drillUntil = time.Time{}
+		h.end(now, true)
 	}
-	// the key is compared whole: half of a hash is not a proof of guilt
-	if r, ok := c.cache.Get(key.hash()); ok && r.key == key {
-		return r.reason
+}
+
+func (h *health) stopDrill(now time.Time) {
+	h.mu.Lock()
+	if h.drillUntil.After(now) {
+		h.drillUntil = now
+	}
+	h.mu.Unlock()
+	h.endDrill(now)
+}
+
+// overview is what is known of a provider at one moment.
+type overview struct {
+	state     state
+	since     time.Time
+	reached   bool
+	wrong     bool
+	throttled time.Time
+	drill     bool
+	last      probeResult
+	outages   []outage // shared with nobody
+}
+
+func (h *health) overview(now time.Time) overview {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := overview{
+		state: h.machine.state, since: h.machine.since, reached: h.reached, wrong: h.wrong,
+		last: h.last, outages: append([]outage(nil), h.outages...),
+	}
+	if h.throttled.After(now) {
+		s.throttled = h.throttled
+	}
+	if h.drillUntil.After(now) {
+		s.drill = true
+		s.state = down
+	}
+	return s
+}
+
+// standing is what a request needs to know of a provider: the situation that it
+// is in, and the outage that a fallback's proof may belong to.
+type standing struct {
+	down      bool
+	start     time.Time // of the outage that lasts, or of the last one; zero without one
+	end       time.Time // of the last one; zero while one lasts
+	lastEnd   time.Time // of the last outage that was no drill
+	wrong     bool
+	throttled bool
+}
+
+func (h *health) standing(now time.Time) standing {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := standing{
+		down:      h.machine.state.isDown() || h.drillUntil.After(now),
+		wrong:     h.wrong,
+		throttled: h.throttled.After(now),
+	}
+	if n := len(h.outages); n > 0 {
+		s.start, s.end = h.outages[n-1].Start, h.outages[n-1].End
+	}
+	for i := len(h.outages) - 1; i >= 0; i-- {
+		if o := h.outages[i]; !o.Drill {
+			if s.lastEnd = o.End; o.End.IsZero() {
+				s.lastEnd = now
+			}
+			break
+		}
+	}
+	return s
+}
+
+// situation is the one that the provider's standing puts every request in.
+func (s standing) situation() situation {
+	switch {
+	case s.down:
+		return unreachable
+	case s.wrong:
+		return misconfigured
+	case s.throttled:
+		return throttled
 	}
 	return ""
 }
 
-// add remembers that a token was refused.
-func (c *refusals) add(key tokenKey, reason provider.Reason) {
-	c.mu.Lock()
-	if !c.closed {
-		c.open()
-	}
-	c.mu.Unlock()
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.cache != nil && !c.closed {
-		c.cache.SetWithTTL(key.hash(), refusal{key, reason}, 1, refusalTTL)
-	}
-}
-
-func (c *refusals) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
-	if c.cache != nil {
-		c.cache.Close()
+// failedOver counts a request that an outage has diverted.
+func (h *health) failedOver() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := len(h.outages); n > 0 {
+		h.outages[n-1].FailedOver++
 	}
 }

@@ -78,6 +78,23 @@ func warnExactPath(h httpcaddyfile.Helper, matcher caddy.ModuleMap) {
 //	captcha [<matcher>] {
 //		mode         enforce | signal
 //		provider     <name> [{ … }]
+//		fallback     <name> [{ … }] | off
+//		allow_test_keys
+//		verify_timeout <duration>
+//		bypass_check poll <interval> | request <ttl> | passive {
+//			timeout <duration>
+//			fails   <n>
+//			passes  <n>
+//		}
+//		failover {
+//			unreachable       <action> [for <duration> then <action>]
+//			client_reported   <action> [tolerate <duration>]
+//			provider_failover <action>
+//			throttled         <action>
+//			misconfigured     <action>
+//			widget_blocked    <action>
+//			grace             <duration>
+//		}
 //		methods      <method…>
 //		token_header <name>
 //		token_field  <name…>
@@ -105,7 +122,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	seen := make(map[string]bool)
 	for d.NextBlock(0) {
 		option := d.Val()
-		if seen[option] {
+		if seen[option] && option != "fallback" {
 			return d.Errf("%s is already specified: write it once", option)
 		}
 		seen[option] = true
@@ -124,6 +141,16 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) (err er
 		h.Mode = mode(word)
 	case "provider":
 		h.ProviderRaw, err = parseProvider(d)
+	case "fallback":
+		err = h.parseFallback(d)
+	case "allow_test_keys":
+		h.AllowTestKeys, err = parseFlag(d)
+	case "verify_timeout":
+		h.VerifyTimeout, err = parseDuration(d)
+	case "bypass_check":
+		h.BypassCheck, err = parseBypassCheck(d)
+	case "failover":
+		h.Failover, err = parseFailover(d)
 	case "methods":
 		h.Methods, err = parseMethods(d)
 	case "token_header":
@@ -143,8 +170,8 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) (err er
 	case "challenge":
 		h.Challenge, err = parseChallenge(d)
 	default:
-		err = d.Errf("unrecognized subdirective '%s': captcha has mode, provider, methods, token_header, token_field, "+
-			"max_buffer, max_body, max_replay, cors, clearance and challenge", option)
+		err = d.Errf("unrecognized subdirective '%s': captcha has mode, provider, fallback, methods, token_header, token_field, "+
+			"max_buffer, max_body, max_replay, allow_test_keys, clearance, cors, verify_timeout, bypass_check, failover and challenge", option)
 	}
 	return err
 }

@@ -1,7 +1,6 @@
 package captcha
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -130,9 +129,9 @@ func (a *answer) page(p web.Page, c *carried) error {
 	p.Title, p.Contact = a.h.title, a.h.contact
 	p.Reason, p.Reference = string(a.reason), a.reference
 	if c != nil && p.Kind != web.Stop {
-		doc, err := a.h.document(a.r.Context(), a.h.request(a.r, a.now))
+		l, doc, err := a.document()
 		if err == nil {
-			p.Field, p.Challenge = a.h.provider.Fields()[0], doc
+			p.Field, p.Challenge = l.provider.Fields()[0], doc
 			p.Seal, err = a.h.seal(a.r.Context(), c)
 		}
 		if err != nil {
@@ -154,13 +153,22 @@ func (a *answer) page(p web.Page, c *carried) error {
 	return a.send(page.HTML)
 }
 
-// document asks the provider for its challenge document; nil where it has none.
-func (h *Handler) document(ctx context.Context, req provider.Request) ([]byte, error) {
-	issuer, ok := h.provider.(provider.Challenger)
-	if !ok {
-		return nil, nil
+// document returns the provider whose challenge the visitor gets, and its
+// challenge document; nil where it has none.
+func (a *answer) document() (*link, []byte, error) {
+	ctx := a.r.Context()
+	l, role, err := a.h.issuer(ctx, a.decision, a.now)
+	if err != nil {
+		return nil, nil, err
 	}
-	return issuer.Challenge(ctx, req)
+	issuer, ok := l.provider.(provider.Challenger)
+	if !ok {
+		return l, nil, nil
+	}
+	req := a.h.request(a.r, a.now)
+	req.Role, req.Down = role, l.standing(a.now).down
+	doc, err := issuer.Challenge(ctx, req)
+	return l, doc, err
 }
 
 // staleHeaders are response headers that handlers before us may have set for a
@@ -180,13 +188,21 @@ func (a *answer) head(contentType string) http.Header {
 	hdr.Set("Cache-Control", "no-store")
 	hdr.Set("X-Content-Type-Options", "nosniff")
 	if a.verb == verbChallenge {
-		hdr.Set("Captcha-Required", a.h.name)
+		hdr.Set("Captcha-Required", a.issuerName())
 	}
 	if a.retry {
 		hdr.Set("Retry-After", retryAfter)
 	}
 	a.h.allowOrigin(hdr, a.r)
 	return hdr
+}
+
+// issuerName names the provider whose challenge the visitor gets.
+func (a *answer) issuerName() string {
+	if l := a.h.nextFallback(a.now); a.fallback && l != nil {
+		return l.name
+	}
+	return a.h.chain[0].name
 }
 
 // retryAfter is how many seconds a client should wait that is refused for a
@@ -230,7 +246,13 @@ func noBody(r *http.Request) bool {
 
 // answerPuzzle gives a script the challenge that it asked for.
 func (h *Handler) answerPuzzle(w http.ResponseWriter, r *http.Request, now time.Time) error {
-	a := h.newAnswer(w, r, decision{verb: verbChallenge, status: http.StatusOK}, now)
+	// the active provider's, as a challenge to a request without a token is
+	d := decide(modeEnforce, h.missing(), h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+	if d.verb != verbChallenge { // nothing to solve: the request itself is let in, or not
+		d = decision{verb: verbChallenge}
+	}
+	d.status, d.reason = http.StatusOK, ""
+	a := h.newAnswer(w, r, d, now)
 	body, err := a.captcha()
 	if err != nil {
 		a.decision = decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
@@ -255,7 +277,8 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) 
 		}
 		f = refused(http.StatusServiceUnavailable, reasonTryAgain)
 	}
-	return h.newAnswer(w, r, decide(modeEnforce, f), now).problem()
+	d := decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+	return h.newAnswer(w, r, d, now).problem()
 }
 
 // judgeRedeem verifies the token and opens the seal of a redemption.
@@ -274,10 +297,10 @@ func (h *Handler) judgeRedeem(w http.ResponseWriter, r *http.Request, now time.T
 		return finding{}, nil, err
 	}
 	c, err := h.open(r, fd.seal, now)
-	if err != nil || !c.Once || fd.fields == nil {
+	if err != nil || !c.Once || fd.none() {
 		return bad, nil, nil
 	}
-	return h.verify(r.Context(), h.request(r, now), fd.fields), c, nil
+	return h.verify(r.Context(), h.request(r, now), fd), c, nil
 }
 
 func redeems(r *http.Request) bool {

@@ -18,7 +18,8 @@ const maxTokenLen = 8 << 10
 
 // found is what a request carries for us.
 type found struct {
-	fields map[string]string // a whole token; nil where there is none
+	fields map[string]string // of tokens, by name
+	header string            // the token header's value
 	seal   string            // what a challenge page of ours carried
 	body   *heldBody         // what was read in search of both; nil where nothing was
 }
@@ -49,8 +50,7 @@ func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error)
 	if values := r.Header[h.tokenHeader]; len(values) > 1 {
 		return found{}, refuse(http.StatusBadRequest, failed(reasonBadRequest), "two token headers")
 	} else if len(values) == 1 && values[0] != "" {
-		fields, err := h.headerToken(values[0])
-		return found{fields: fields}, err
+		return found{header: values[0]}, nil
 	}
 	if r.Body == nil || r.Body == http.NoBody {
 		return found{}, nil
@@ -83,34 +83,48 @@ func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error)
 	return s.found()
 }
 
-// headerToken reads the token header: the one field's value, or, for a provider
-// with several, their JSON object in base64url.
-func (h *Handler) headerToken(value string) (map[string]string, error) {
-	names := h.provider.Fields()
-	if len(names) == 1 {
-		return map[string]string{names[0]: value}, nil
-	}
-	var fields map[string]string
-	text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(value, "="))
-	if err != nil || len(text) > maxTokenLen*len(names) || json.Unmarshal(text, &fields) != nil {
-		return nil, refuse(http.StatusBadRequest, failed(reasonBadRequest), "the token header is not the fields' JSON object in base64url")
-	}
-	for _, name := range names {
-		if _, ok := fields[name]; !ok {
-			return nil, nil
+// none reports whether the request carries no token at all.
+func (f found) none() bool { return f.header == "" && len(f.fields) == 0 }
+
+// token returns the fields of one provider's token; nil where they are not all
+// there. A token header holds the one field's value, or, for a provider with
+// several, their JSON object in base64url.
+func (f found) token(l *link) map[string]string {
+	names := l.provider.Fields()
+	all := f.fields
+	switch {
+	case f.header == "":
+	case len(names) == 1:
+		all = map[string]string{names[0]: f.header}
+	default:
+		all = nil
+		text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(f.header, "="))
+		if err != nil || len(text) > maxTokenLen*len(names) || json.Unmarshal(text, &all) != nil {
+			return nil
 		}
 	}
-	return fields, nil
+	token := make(map[string]string, len(names))
+	for _, name := range names {
+		value, ok := all[name]
+		if !ok {
+			return nil
+		}
+		token[name] = value
+	}
+	return token
 }
 
-// wanted lists the fields to look for in a body of the given format.
+// wanted lists the fields to look for in a body of the given format: those of any
+// one provider of the chain make a token.
 func (h *Handler) wanted(format formtoken.Format) []formtoken.Field {
 	var fields []formtoken.Field
-	for _, name := range h.provider.Fields() {
-		fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen})
+	for i, l := range h.chain {
+		for _, name := range l.provider.Fields() {
+			fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen, Alternative: i})
+		}
 	}
 	for i, name := range h.tokenFields {
-		fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen, Alternative: i + 1})
+		fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen, Alternative: len(h.chain) + i})
 	}
 	if format.Kind == formtoken.URLEncoded {
 		fields = append(fields, formtoken.Field{Name: sealField, MaxLen: int(sealedSize(h.MaxReplay)), Optional: true})
@@ -247,30 +261,28 @@ func (s *search) read(p []byte) (int, error) {
 	return n, err
 }
 
-// found returns the token, if all of its fields are there.
+// found returns what the scanner has found.
 func (s *search) found() (found, error) {
-	f := found{body: s.body}
+	f := found{body: s.body, fields: make(map[string]string)}
 	if !s.longer || s.sealFollows() {
 		f.seal, _ = s.scanner.Value(sealField)
 	}
-	names := s.h.provider.Fields()
-	fields := make(map[string]string, len(names))
-	for _, name := range names {
-		if value, ok := s.scanner.Value(name); ok {
-			fields[name] = value
+	for _, l := range s.h.chain {
+		for _, name := range l.provider.Fields() {
+			if value, ok := s.scanner.Value(name); ok {
+				f.fields[name] = value
+			}
 		}
 	}
+	own := s.h.chain[0].provider.Fields()[0]
 	for _, alias := range s.h.tokenFields {
 		value, ok := s.scanner.Value(alias)
-		if have, both := fields[names[0]]; ok && both && have != value {
+		if have, both := f.fields[own]; ok && both && have != value {
 			return f, refuse(http.StatusBadRequest, failed(reasonBadRequest), "two different tokens under two names")
 		}
 		if ok {
-			fields[names[0]] = value
+			f.fields[own] = value
 		}
-	}
-	if len(fields) == len(names) {
-		f.fields = fields
 	}
 	return f, nil
 }

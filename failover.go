@@ -3,6 +3,7 @@ package captcha
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
 )
@@ -56,6 +57,50 @@ func (s situation) allows(a action) bool {
 	return a == r.standard || slices.Contains(r.others, a)
 }
 
+// policy is a resolved failover block.
+type policy struct {
+	actions  map[situation]action
+	until    time.Duration // unreachable: how long its action lasts; 0 is for ever
+	then     action        // what follows
+	tolerate time.Duration
+	grace    time.Duration
+}
+
+// action is what to do in situation s while the provider stands as it does. It is
+// pure.
+func (p policy) action(s situation, at standing, now time.Time) action {
+	if s == clientReported && p.tolerate > 0 && !at.lastEnd.IsZero() && now.Sub(at.lastEnd) < p.tolerate {
+		s = unreachable // the tail of an outage that we saw ourselves
+	}
+	a := p.actions[s]
+	if a == "" {
+		a = policyTable[s].standard
+	}
+	if s == unreachable && p.until > 0 && at.down && now.Sub(at.start) >= p.until {
+		a = p.then
+	}
+	return a
+}
+
+// entitled reports whether a fallback's proof counts: for this provider, in this
+// situation, issued in it, and while it lasts or for the grace after it. A
+// provider that does not sign its challenges has neither role nor issue time;
+// there the time of the request is all that can be judged. It is pure.
+func (p policy) entitled(role role, issued time.Time, at standing, now time.Time) bool {
+	switch role.situation {
+	case unreachable:
+		if at.start.IsZero() || (!issued.IsZero() && issued.Before(at.start)) {
+			return false
+		}
+		return at.down || (!at.end.IsZero() && now.Sub(at.end) <= p.grace)
+	case throttled, misconfigured:
+		if at.situation() == role.situation {
+			return true
+		}
+	}
+	return !issued.IsZero() && now.Sub(issued) <= p.grace
+}
+
 // verb is what the edge does with a request.
 type verb string
 
@@ -71,22 +116,26 @@ type decision struct {
 	reason provider.Reason
 	status int  // of our answer; 0 where there is none
 	retry  bool // whether our answer carries Retry-After
+	// fallback says that the challenge is that of the next provider in the chain
+	// that can serve.
+	fallback bool
+	// failover is the situation that policy decided; empty where it had no say.
+	failover situation
+	action   action
 }
 
 // decide turns what was found out about a request into what is done with it. It
-// is pure. The built-in proof of work asks nobody, so of the situations only
-// those that a provider of its own repository reports can occur, and with no
-// fallback in the chain `fallback` means `deny`.
-func decide(m mode, f finding) decision {
+// is pure: the chain is known by whether there is a fallback left.
+func decide(m mode, f finding, p policy, at standing, hasFallback bool, now time.Time) decision {
 	switch {
 	case m == modeSignal:
 		return decision{verb: verbForward, reason: f.reason}
 	case f.status == statusPassed || f.status == statusCleared:
 		return decision{verb: verbForward}
-	case f.situation != "":
-		return decideSituation(f.situation)
 	case f.refused != 0:
 		return decision{verb: verbDeny, reason: f.reason, status: f.refused, retry: f.refused == http.StatusServiceUnavailable}
+	case f.situation != "":
+		return decideSituation(f, p.action(f.situation, at, now), hasFallback)
 	case f.reason == reasonTooLarge:
 		return decision{verb: verbChallenge, reason: f.reason, status: http.StatusRequestEntityTooLarge}
 	default:
@@ -94,14 +143,22 @@ func decide(m mode, f finding) decision {
 	}
 }
 
-func decideSituation(s situation) decision {
-	r := policyTable[s]
-	switch r.standard {
-	case allow:
-		return decision{verb: verbForward, reason: r.reason}
-	case challenge:
-		return decision{verb: verbChallenge, reason: r.reason, status: http.StatusForbidden}
-	default:
-		return decision{verb: verbDeny, reason: r.reason, status: r.status, retry: r.retry}
+func decideSituation(f finding, a action, hasFallback bool) decision {
+	r := policyTable[f.situation]
+	d := decision{reason: f.reason, status: http.StatusForbidden, failover: f.situation, action: a}
+	if f.reason == reasonTooLarge {
+		d.status = http.StatusRequestEntityTooLarge
 	}
+	switch {
+	case a == allow:
+		d.verb, d.status, d.reason = verbForward, 0, r.reason
+	case a == challenge:
+		d.verb = verbChallenge
+	case a == fallback && hasFallback:
+		d.verb, d.fallback = verbChallenge, true
+	default: // deny, and a fallback that is asked for where none is left
+		d.verb, d.status, d.retry, d.action = verbDeny, r.status, r.retry, deny
+		d.reason = r.reason
+	}
+	return d
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -63,6 +64,27 @@ type Handler struct {
 	// proof of work.
 	ProviderRaw json.RawMessage `json:"provider,omitempty" caddy:"namespace=http.captcha.providers inline_key=name"`
 
+	// FallbacksRaw configures the providers that a visitor meets, in this order,
+	// where the failover policy says fallback. Default: pow; none where the
+	// primary provider is pow. An empty list is none.
+	FallbacksRaw []json.RawMessage `json:"fallbacks,omitzero" caddy:"namespace=http.captcha.providers inline_key=name"`
+
+	// AllowTestKeys accepts the providers' published test keys, ids and tokens,
+	// which anybody can pass. Default: false; such a key is an error.
+	AllowTestKeys bool `json:"allow_test_keys,omitempty"`
+
+	// VerifyTimeout is the whole time for one token, a retry and the probe's
+	// word included. Default: 5s.
+	VerifyTimeout caddy.Duration `json:"verify_timeout,omitempty"`
+
+	// BypassCheck says how the primary provider's health is learned. Default:
+	// poll every 10s where the provider has a status API, else passive; or what
+	// another handler of this config says of the same provider.
+	BypassCheck *BypassCheck `json:"bypass_check,omitempty"`
+
+	// Failover says what happens where there is no verdict.
+	Failover *Failover `json:"failover,omitempty"`
+
 	// Methods are the methods that are protected. GET, HEAD, OPTIONS and TRACE
 	// cannot be. Default: every other method.
 	Methods []string `json:"methods,omitempty"`
@@ -103,11 +125,11 @@ type Handler struct {
 	Challenge *Challenge `json:"challenge,omitempty"`
 
 	app      *App
-	provider provider.Provider
-	name     string // of the provider
-	identity string // of the provider and its configuration
+	chain    []*link // the primary provider first
+	policy   policy
 	template *web.Template
 	passes   *keyring.Signer
+	roles    *keyring.Signer
 	sealer   *keyring.Sealer
 	logger   *zap.Logger
 
@@ -192,13 +214,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err != nil {
 		return h.fault(err)
 	}
-	d := decide(h.Mode, f)
-	if d.verb == verbForward && fd.seal != "" && h.Mode == modeEnforce && f.status == statusPassed {
-		if d = h.unseal(r, fd.seal, now); d.verb != verbForward {
-			f, fd = failed(d.reason), found{body: fd.body}
+	d := h.decide(f)
+	if d.verb == verbForward && fd.seal != "" && h.Mode == modeEnforce {
+		if u := h.unseal(r, fd.seal, now); u.verb != verbForward {
+			d, f, fd = u, failed(u.reason), found{body: fd.body}
 		}
 	}
-	h.publish(r, f, d)
+	if d.verb == verbForward && d.failover != "" {
+		f.status, f.reason = statusFailover, d.reason
+	}
+	h.observe(r, f, d)
 	if d.verb != verbForward {
 		return h.newAnswer(w, r, d, now).write(fd)
 	}
@@ -211,9 +236,10 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now t
 		return refused(http.StatusTooEarly, reasonEarlyData), found{}, nil
 	}
 	if h.cleared(r, now) {
-		return finding{status: statusCleared}, found{}, nil
+		fd, err := h.carriedByPage(w, r)
+		return finding{status: statusCleared}, fd, err
 	}
-	if o.identity == h.identity { // mode signal has asked the same provider
+	if o.identity == h.chain[0].identity { // mode signal has asked the same provider
 		return o.finding, o.found, nil
 	}
 	fd, err := h.extract(w, r)
@@ -229,10 +255,46 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now t
 	case fd.seal != "" && !sentBySameOrigin(r):
 		// promise 8: a seal opens only from our own page
 		return refused(http.StatusBadRequest, reasonBadRequest), found{body: fd.body}, nil
-	case fd.fields == nil:
-		return finding{status: statusMissing, reason: reasonTokenMissing}, fd, nil
 	}
-	return h.verify(r.Context(), h.request(r, now), fd.fields), fd, nil
+	h.fresh(r.Context())
+	f := finding{status: statusMissing, reason: reasonTokenMissing}
+	if !fd.none() {
+		f = h.verify(r.Context(), h.request(r, now), fd)
+	}
+	if f.status != statusPassed && f.situation == "" {
+		// whatever is wrong with the token, the provider's standing comes first
+		f.situation = h.chain[0].standing(time.Now()).situation()
+	}
+	return f, fd, nil
+}
+
+// missing is the finding on a request without a token.
+func (h *Handler) missing() finding {
+	return finding{
+		status: statusMissing, reason: reasonTokenMissing,
+		situation: h.chain[0].standing(time.Now()).situation(),
+	}
+}
+
+// decide decides with the handler's policy and the primary's standing now.
+func (h *Handler) decide(f finding) decision {
+	now := time.Now()
+	return decide(h.Mode, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+}
+
+// carriedByPage looks for a sealed request in a form post that needs no token: a
+// visitor may get a clearance in one tab while a challenge page is open in
+// another, and its form must not reach the app sealed.
+func (h *Handler) carriedByPage(w http.ResponseWriter, r *http.Request) (found, error) {
+	if h.Mode == modeSignal || !navigates(r) || !sentBySameOrigin(r) || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return found{}, nil
+	}
+	fd, err := h.extract(w, r)
+	var no *badRequest
+	if errors.As(err, &no) { // what is ambiguous about a token is of no concern here
+		return found{body: fd.body}, nil
+	}
+	return fd, err
 }
 
 // unseal makes r the request that a challenge page has carried.
@@ -252,15 +314,15 @@ func (h *Handler) unseal(r *http.Request, seal string, now time.Time) decision {
 // forward gives the request on, and tells the app what was found.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, f finding, fd found, now time.Time) error {
 	setHeader(r, headerStatus, string(f.status))
-	setHeader(r, headerProvider, h.name)
+	setHeader(r, headerProvider, h.judgedBy(f))
 	setHeader(r, headerScore, score(f))
 	setHeader(r, headerReason, string(f.reason))
-	if f.status == statusPassed && h.Clearance.Duration > 0 {
+	if f.status == statusPassed && f.by == h.chain[0] && h.Clearance.Duration > 0 {
 		h.grantClearance(w, r, now)
 	}
 	o := outcome{settled: h.Mode == modeEnforce, marked: true}
 	if f.status != statusCleared {
-		o.identity, o.finding, o.found = h.identity, f, found{fields: fd.fields, seal: fd.seal}
+		o.identity, o.finding, o.found = h.chain[0].identity, f, found{fields: fd.fields, header: fd.header, seal: fd.seal}
 	}
 	return next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), outcomeKey{}, o)))
 }

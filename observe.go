@@ -9,17 +9,49 @@ import (
 	"go.uber.org/zap"
 )
 
-// publish tells the log, through placeholders, what was found and decided.
-func (h *Handler) publish(r *http.Request, f finding, d decision) {
+// observe tells the metrics, and through placeholders the log, what was found and
+// decided.
+func (h *Handler) observe(r *http.Request, f finding, d decision) {
+	by := h.judgedBy(f)
+	h.app.reporter.metrics.decided(d, by)
+	if d.failover != "" {
+		h.reportFailover(r, d)
+	}
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		return
 	}
 	repl.Set("http.captcha.status", string(f.status))
-	repl.Set("http.captcha.provider", h.name)
+	repl.Set("http.captcha.provider", by)
 	repl.Set("http.captcha.score", score(f))
 	repl.Set("http.captcha.reason", string(f.reason))
 	repl.Set("http.captcha.decision", string(d.verb))
+}
+
+// judgedBy names the provider that judged the token; where none did, the one
+// whose token is asked for.
+func (h *Handler) judgedBy(f finding) string {
+	if f.by != nil {
+		return f.by.name
+	}
+	return h.chain[0].name
+}
+
+// reportFailover counts a request that policy decided, and logs it: sampled by
+// Caddy's own log sampling, as every line is.
+func (h *Handler) reportFailover(r *http.Request, d decision) {
+	l := h.chain[0]
+	if l.health != nil && d.failover == unreachable {
+		l.health.failedOver()
+	}
+	if c := h.logger.Check(zap.InfoLevel, "failover"); c != nil {
+		c.Write(
+			zap.String("provider", l.name),
+			zap.String("situation", string(d.failover)),
+			zap.String("action", string(d.action)),
+			zap.String("host", r.Host),
+		)
+	}
 }
 
 // note puts the reference of an answer into the access log, where somebody who

@@ -28,6 +28,8 @@ type problem struct {
 // puzzle is what a script needs in order to solve a challenge.
 type puzzle struct {
 	Provider  string          `json:"provider"`
+	SiteKey   string          `json:"site_key,omitempty"`
+	Script    string          `json:"script,omitempty"`
 	Fields    []string        `json:"fields"`
 	Challenge json.RawMessage `json:"challenge,omitempty"`
 }
@@ -83,11 +85,16 @@ func (a *answer) problem() error {
 
 // captcha is the JSON of what a script needs.
 func (a *answer) captcha() (json.RawMessage, error) {
-	doc, err := a.h.document(a.r.Context(), a.h.request(a.r, a.now))
+	l, doc, err := a.document()
 	if err != nil {
 		return nil, err
 	}
-	return marshal(puzzle{Provider: a.h.name, Fields: a.h.provider.Fields(), Challenge: doc})
+	p := puzzle{Provider: l.name, Fields: l.provider.Fields(), Challenge: doc}
+	if w, ok := l.provider.(provider.Presenter); ok {
+		widget := w.Widget()
+		p.SiteKey, p.Script = widget.SiteKey, widget.Script
+	}
+	return marshal(p)
 }
 
 // marshal is json.Marshal without escapes for HTML, which no reader of these

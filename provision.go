@@ -18,21 +18,21 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
-	"github.com/caddy-captcha/caddy-captcha/provider"
 	"github.com/caddy-captcha/caddy-captcha/web"
 )
 
 const (
-	defaultProvider    = "pow"
-	defaultTokenHeader = "Captcha-Token"
-	defaultMaxBuffer   = 64 << 10
-	defaultMaxBody     = 10 << 20
-	defaultMaxReplay   = 1 << 20
-	minMaxBuffer       = 1 << 10
-	maxMaxReplay       = 64 << 20
-	defaultCookie      = "__Host-captcha"
-	bindIP             = "ip"
-	bindNone           = "none"
+	defaultProvider      = "pow"
+	defaultTokenHeader   = "Captcha-Token"
+	defaultMaxBuffer     = 64 << 10
+	defaultMaxBody       = 10 << 20
+	defaultMaxReplay     = 1 << 20
+	minMaxBuffer         = 1 << 10
+	defaultVerifyTimeout = 5 * time.Second
+	maxMaxReplay         = 64 << 20
+	defaultCookie        = "__Host-captcha"
+	bindIP               = "ip"
+	bindNone             = "none"
 )
 
 // Provision sets up the handler. It touches neither network nor storage.
@@ -52,8 +52,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.passes = h.app.shared.keys.Signer("clearance")
+	h.roles = h.app.shared.keys.Signer("role")
 	h.sealer = h.app.shared.keys.Sealer("seal")
-	if err := h.loadProvider(ctx); err != nil {
+	if err := h.loadChain(ctx); err != nil {
+		return err
+	}
+	if h.policy, err = h.Failover.resolve(); err != nil {
 		return err
 	}
 	h.template = web.Default()
@@ -66,6 +70,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) setDefaults() {
 	if h.Mode == "" {
 		h.Mode = modeEnforce
+	}
+	if h.VerifyTimeout == 0 {
+		h.VerifyTimeout = caddy.Duration(defaultVerifyTimeout)
 	}
 	if h.TokenHeader == "" {
 		h.TokenHeader = defaultTokenHeader
@@ -150,34 +157,50 @@ func hashScope(parts ...[]byte) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-func (h *Handler) loadProvider(ctx caddy.Context) error {
-	var mod any
-	var err error
-	h.name = defaultProvider
-	if h.ProviderRaw != nil {
-		mod, err = ctx.LoadModule(h, "ProviderRaw")
-	} else {
-		mod, err = ctx.LoadModuleByID(provider.Namespace+"."+defaultProvider, nil)
+// loadChain loads the primary provider and its fallbacks.
+func (h *Handler) loadChain(ctx caddy.Context) error {
+	var mods []any
+	if h.ProviderRaw == nil {
+		h.ProviderRaw = json.RawMessage(`{"name":"` + defaultProvider + `"}`)
 	}
+	mod, err := ctx.LoadModule(h, "ProviderRaw")
 	if err != nil {
 		return fmt.Errorf("loading the provider: %w", err)
 	}
-	p, ok := mod.(provider.Provider)
-	if !ok {
-		return fmt.Errorf("%T is not a provider", mod)
+	mods = append(mods, mod)
+	if h.FallbacksRaw == nil && moduleName(mod) != defaultProvider {
+		h.FallbacksRaw = []json.RawMessage{json.RawMessage(`{"name":"` + defaultProvider + `"}`)}
 	}
-	h.provider = p
-	h.name = mod.(caddy.Module).CaddyModule().ID.Name()
-	if b, ok := p.(provider.Binder); ok {
-		if err := b.Bind(h.app.env(h.name, h.logger)); err != nil {
-			return fmt.Errorf("provider %s: %w", h.name, err)
+	if len(h.FallbacksRaw) > 0 {
+		more, err := ctx.LoadModule(h, "FallbacksRaw")
+		if err != nil {
+			return fmt.Errorf("loading a fallback: %w", err)
+		}
+		mods = append(mods, more.([]any)...)
+	}
+	for i, mod := range mods {
+		l, err := h.app.link(mod, h.AllowTestKeys, h.logger)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			l.check = h.BypassCheck
+		}
+		h.chain = append(h.chain, l)
+		if err := h.app.watch(l); err != nil {
+			return err
 		}
 	}
-	config, err := json.Marshal(p)
-	if err != nil {
-		return err
+	return nil
+}
+
+func moduleName(mod any) string { return mod.(caddy.Module).CaddyModule().ID.Name() }
+
+// Cleanup lets go of what the handler shares with others.
+func (h *Handler) Cleanup() error {
+	for _, l := range h.chain {
+		h.app.unwatch(l)
 	}
-	h.identity = h.name + "\x00" + string(config)
 	return nil
 }
 
@@ -214,13 +237,17 @@ func (h *Handler) Validate() error {
 	if !validToken.MatchString(h.tokenHeader) {
 		return fmt.Errorf("token_header: %q is not the name of a header", h.tokenHeader)
 	}
-	if len(h.tokenFields) > 0 && len(h.provider.Fields()) != 1 {
-		return fmt.Errorf("token_field: a token of %s has %d fields; this works with one-field providers only, leave it out", h.name, len(h.provider.Fields()))
+	if primary := h.chain[0]; len(h.tokenFields) > 0 && len(primary.provider.Fields()) != 1 {
+		return fmt.Errorf("token_field: a token of %s has %d fields; this works with one-field providers only, leave it out",
+			primary.name, len(primary.provider.Fields()))
+	}
+	if h.VerifyTimeout < 0 || time.Duration(h.VerifyTimeout) > time.Minute {
+		return fmt.Errorf("verify_timeout must be at most 1m, got %s", time.Duration(h.VerifyTimeout))
 	}
 	if slices.Contains(h.tokenFields, sealField) {
 		return fmt.Errorf("token_field: %s is the challenge page's own field; write another name", sealField)
 	}
-	return errors.Join(h.validateSizes(), h.validateClearance(), h.validateOrigins(), h.validateChallenge())
+	return errors.Join(h.BypassCheck.validate(), h.app.validateChecks(), h.validateSizes(), h.validateClearance(), h.validateOrigins(), h.validateChallenge())
 }
 
 func (h *Handler) validateSizes() error {
@@ -279,6 +306,7 @@ func (h *Handler) validateChallenge() error {
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddy.Validator             = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = stripHandler{}
 )

@@ -43,7 +43,8 @@ type finding struct {
 	status    status
 	reason    provider.Reason
 	refused   int       // HTTP status where the request itself is refused
-	situation situation // where there is no verdict for a reason that policy knows
+	situation situation // where policy decides
+	by        *link     // who judged the token; nil where nobody did
 	score     *float64
 }
 
@@ -55,88 +56,183 @@ func refused(code int, reason provider.Reason) finding {
 	return finding{status: statusFailed, reason: reason, refused: code}
 }
 
+// in is a finding that leaves the word to policy.
+func in(s situation) finding {
+	return finding{status: statusFailed, reason: policyTable[s].reason, situation: s}
+}
+
 // claimSlack is how long a claim outlives the token, for clocks that differ.
 const claimSlack = time.Minute
 
-// verify judges a token: parse it, claim it exactly once, ask the provider.
-func (h *Handler) verify(ctx context.Context, req provider.Request, fields map[string]string) finding {
-	key := h.tokenKey(req, fields)
-	if reason := h.app.shared.refusals.get(key); reason != "" {
-		return failed(reason)
-	}
-	token, err := h.provider.Parse(ctx, req, fields)
-	var no *provider.Refusal
-	if errors.As(err, &no) {
-		if no.Reason == provider.TokenMissing {
-			return finding{status: statusMissing, reason: no.Reason}
-		}
-		h.logger.Debug("token refused", zap.String("reason", string(no.Reason)), zap.String("detail", no.Detail))
-		h.app.shared.refusals.add(key, no.Reason)
-		return failed(no.Reason)
-	}
-	if err != nil {
-		return h.noVerdict("parsing a token", err)
-	}
-	// a client that goes away does not take the claim or the answer with it
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
+// verify judges the token of a request, within verify_timeout. A client that goes
+// away takes neither the claim nor the answer with it.
+func (h *Handler) verify(ctx context.Context, req provider.Request, fd found) finding {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(h.VerifyTimeout))
 	defer cancel()
+	primary := h.chain[0]
+	at := primary.standing(time.Now())
+	req.Down = at.down
+	l, token, f := h.parse(ctx, req, fd)
+	if l == nil {
+		return f
+	}
+	if l != primary {
+		if !h.entitled(ctx, token, at, time.Now()) {
+			return failed(provider.TokenInvalid)
+		}
+		req.Down = false
+		return h.spend(ctx, l, req, token)
+	}
+	if token.Role != "" { // a fallback's proof is never a primary's
+		return failed(provider.TokenInvalid)
+	}
+	if s := at.situation(); s != "" {
+		return in(s) // nobody is asked, and the token is not spent
+	}
+	return h.spend(ctx, l, req, token)
+}
+
+// parse finds out whose token the request carries. Where several providers of the
+// chain could have made it, one that signed its challenge is certain.
+func (h *Handler) parse(ctx context.Context, req provider.Request, fd found) (*link, provider.Token, finding) {
+	var (
+		by    *link
+		token provider.Token
+		no    = finding{status: statusMissing, reason: reasonTokenMissing}
+	)
+	for _, l := range h.chain {
+		fields := fd.token(l)
+		if fields == nil {
+			continue
+		}
+		t, f := h.parseOne(ctx, l, req, fields)
+		switch {
+		case f.reason == "" && (by == nil || !t.Issued.IsZero() && token.Issued.IsZero()):
+			by, token = l, t
+		case f.reason != "" && no.status == statusMissing:
+			no = f
+		}
+	}
+	return by, token, no
+}
+
+// parseOne parses one provider's token. The finding is empty where that worked.
+func (h *Handler) parseOne(ctx context.Context, l *link, req provider.Request, fields map[string]string) (provider.Token, finding) {
+	key := tokenKeyOf(l, req, fields)
+	if reason := h.app.shared.refusals.get(key); reason != "" {
+		return provider.Token{}, finding{status: statusFailed, reason: reason, by: l}
+	}
+	token, err := l.provider.Parse(ctx, req, fields)
+	var no *provider.Refusal
+	switch {
+	case errors.As(err, &no) && no.Reason == provider.TokenMissing:
+		return provider.Token{}, finding{status: statusMissing, reason: no.Reason}
+	case errors.As(err, &no):
+		h.logger.Debug("token refused", zap.String("provider", l.name), zap.String("reason", string(no.Reason)), zap.String("detail", no.Detail))
+		h.app.shared.refusals.add(key, no.Reason)
+		return provider.Token{}, finding{status: statusFailed, reason: no.Reason, by: l}
+	case err != nil:
+		h.logger.Warn("a token could not be read; the visitor is asked to try again", zap.String("provider", l.name), zap.Error(err))
+		return provider.Token{}, failed(reasonTryAgain)
+	}
+	return token, finding{}
+}
+
+// spend claims a token, exactly once, and asks its provider. An answer that was
+// lost is asked for once more where that is safe.
+func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, token provider.Token) finding {
 	claimed, err := h.app.store.Claim(ctx, token.Key, token.Expires.Add(claimSlack))
 	if err != nil {
 		h.logger.Error("claiming a token failed; the visitor is asked to try again", zap.Error(err))
 		return failed(reasonTryAgain)
 	}
 	if !claimed {
-		return failed(provider.TokenDuplicate)
+		return finding{status: statusFailed, reason: provider.TokenDuplicate, by: l}
 	}
-	return h.ask(ctx, req, token, key)
-}
-
-// ask asks the provider about a claimed token.
-func (h *Handler) ask(ctx context.Context, req provider.Request, token provider.Token, key tokenKey) finding {
-	verdict, err := h.provider.Verify(ctx, req, token)
-	if err == nil {
-		switch verdict.Outcome {
-		case provider.Pass:
-			return finding{status: statusPassed, score: verdict.Score}
-		case provider.ClientReported: // its token stays claimed
-			return finding{status: statusFailed, reason: reasonClientReported, situation: clientReported}
-		case provider.ProviderFailover:
-			return finding{status: statusFailed, reason: reasonProviderFailover, situation: providerFailover, score: verdict.Score}
+	verdict, err := h.ask(ctx, l, req, token)
+	if again, s := h.noVerdict(ctx, l, err); s != "" {
+		h.release(ctx, token)
+		if l != h.chain[0] {
+			return failed(reasonTryAgain) // with the next one that can serve
 		}
-	}
-	if releaseErr := h.app.store.Release(ctx, token.Key); releaseErr != nil {
-		h.logger.Warn("letting go of a claim failed; the token stays spent", zap.Error(releaseErr))
+		return in(s)
+	} else if again {
+		verdict, err = h.ask(ctx, l, req, token)
 	}
 	if err != nil {
-		return h.noVerdict("verifying a token", err)
+		h.release(ctx, token)
+		h.logger.Warn("a verification gave no verdict; the visitor is asked to try again", zap.String("provider", l.name), zap.Error(err))
+		return failed(reasonTryAgain)
 	}
-	h.app.shared.refusals.add(key, verdict.Reason)
-	return finding{status: statusFailed, reason: verdict.Reason, score: verdict.Score}
+	return h.outcome(ctx, l, req, token, verdict)
 }
 
-// noVerdict sorts an error that is not the client's fault. Whatever is not
-// certain ends in "please try again"; nothing here opens the door.
-func (h *Handler) noVerdict(what string, err error) finding {
-	var fault *provider.Fault
-	if errors.As(err, &fault) {
-		switch fault.Class {
-		case provider.Misconfigured:
-			h.logger.Error("the provider refuses our configuration", zap.Error(err))
-			return finding{status: statusFailed, reason: reasonMisconfigured, situation: misconfigured}
-		case provider.Throttled:
-			h.logger.Warn("the provider says that it is asked too much", zap.Error(err))
-			return finding{status: statusFailed, reason: reasonThrottled, situation: throttled}
+// ask asks a provider about a token, and counts the answer.
+func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token provider.Token) (provider.Verdict, error) {
+	start := time.Now()
+	verdict, err := l.provider.Verify(ctx, req, token)
+	outcome := "fail"
+	var f *provider.Fault
+	switch {
+	case errors.As(err, &f):
+		outcome = string(f.Class)
+	case err != nil:
+		outcome = string(provider.Unavailable)
+	case verdict.Outcome == provider.Pass:
+		outcome = "pass"
+	}
+	h.app.reporter.metrics.verified(l.name, outcome, time.Since(start))
+	return verdict, err
+}
+
+// noVerdict sorts what prevented a verdict: into a situation that the edge's own
+// probe has confirmed, or into one more try, or into neither.
+func (h *Handler) noVerdict(ctx context.Context, l *link, err error) (again bool, s situation) {
+	if err == nil {
+		return false, ""
+	}
+	var f *provider.Fault
+	if !errors.As(err, &f) {
+		f = &provider.Fault{Class: provider.Unavailable, Err: err}
+	}
+	if f.Class == provider.Throttled { // decides this request; the probe, whether others too
+		if l.health != nil {
+			l.health.doubt()
 		}
+		return false, throttled
 	}
-	h.logger.Warn(what+" gave no verdict; the visitor is asked to try again", zap.Error(err))
-	return failed(reasonTryAgain)
+	// the client's token could have caused the complaint: the probe decides
+	s = l.doubt(ctx).situation()
+	return s == "" && f.Again, s
 }
 
-// verifyTimeout bounds the claim and the provider's answer on one token.
-const verifyTimeout = 5 * time.Second
+// release lets go of a claim: the token met no verdict.
+func (h *Handler) release(ctx context.Context, token provider.Token) {
+	if err := h.app.store.Release(context.WithoutCancel(ctx), token.Key); err != nil {
+		h.logger.Warn("letting go of a claim failed; the token stays spent", zap.Error(err))
+	}
+}
 
-// tokenKey hashes a token with the provider and the host that it was sent to.
-func (h *Handler) tokenKey(req provider.Request, fields map[string]string) tokenKey {
+// outcome turns a verdict into a finding.
+func (h *Handler) outcome(ctx context.Context, l *link, req provider.Request, token provider.Token, v provider.Verdict) finding {
+	f := finding{status: statusFailed, reason: v.Reason, by: l, score: v.Score}
+	switch v.Outcome {
+	case provider.Pass:
+		f.status, f.reason = statusPassed, ""
+	case provider.ClientReported: // one request; its token stays claimed
+		f.reason, f.situation = reasonClientReported, clientReported
+	case provider.ProviderFailover:
+		f.reason, f.situation = reasonProviderFailover, providerFailover
+	default:
+		h.logger.Debug("token failed", zap.String("provider", l.name), zap.String("reason", string(v.Reason)), zap.String("detail", v.Detail))
+		h.release(ctx, token)
+		h.app.shared.refusals.add(tokenKeyOf(l, req, token.Fields), v.Reason)
+	}
+	return f
+}
+
+// tokenKeyOf hashes a token with the provider and the host that it was sent to.
+func tokenKeyOf(l *link, req provider.Request, fields map[string]string) tokenKey {
 	hash := sha256.New()
 	write := func(s string) {
 		var n [8]byte
@@ -144,9 +240,9 @@ func (h *Handler) tokenKey(req provider.Request, fields map[string]string) token
 		hash.Write(n[:])
 		hash.Write([]byte(s))
 	}
-	write(h.identity)
+	write(l.identity)
 	write(req.Host)
-	for _, name := range h.provider.Fields() {
+	for _, name := range l.provider.Fields() {
 		write(fields[name])
 	}
 	return tokenKey(hash.Sum(nil))

@@ -35,12 +35,15 @@ func (p *Provider) Challenge(ctx context.Context, req provider.Request) (json.Ra
 	if !isKeyID(keyID) {
 		return nil, fmt.Errorf("pow: the signer's key id has other characters than letters, digits, '.', '_' and '-', or is longer than %d", maxKeyID)
 	}
+	if req.Role != "" && !isRole(req.Role) {
+		return nil, fmt.Errorf("pow: a role has other characters than letters, digits, '.', '_', ':' and '-', or is longer than %d", maxRole)
+	}
 	now := p.env.Now()
 	maxNumber := 2 * uint64(p.Difficulty)
 
 	var random [saltRandom]byte
 	_, _ = rand.Read(random[:]) // it never fails
-	var scratch [256]byte
+	var scratch [320]byte
 	salted := appendSalt(scratch[:0], random, params{
 		expires: now.Add(time.Duration(p.Expires)).Unix(),
 		issued:  now.UnixMilli(),
@@ -48,6 +51,7 @@ func (p *Provider) Challenge(ctx context.Context, req provider.Request) (json.Ra
 		host:    hostTag(req.Host),
 		node:    nodeTag(p.env.Node()),
 		key:     keyID,
+		role:    req.Role,
 	})
 	salt := string(salted)
 	sum := sha256.Sum256(strconv.AppendUint(salted, uniform(maxNumber), 10))

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+
+	"github.com/caddy-captcha/caddy-captcha/provider/pow/powtest"
 )
 
 // Byte for byte what altcha-lib 1.4.1 writes, but for the salt's parameters.
@@ -87,6 +90,29 @@ func BenchmarkChallenge(b *testing.B) {
 	for b.Loop() {
 		if _, err := p.Challenge(context.Background(), req); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestRoleComesBack(t *testing.T) {
+	b := newBench(t)
+	for _, role := range []string{"", "fb:unreachable:0123456789abcdef:0123456789abcdef", strings.Repeat("x", maxRole)} {
+		req := b.request()
+		req.Role = role
+		doc, err := b.Challenge(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := b.parse(powtest.Solve(doc))
+		if err != nil || token.Role != role || !token.Issued.Equal(b.now.Truncate(time.Millisecond)) {
+			t.Errorf("role %q came back as %q, issued %v: %v", role, token.Role, token.Issued, err)
+		}
+	}
+	for _, role := range []string{"a&b", "a b", "ä", strings.Repeat("x", maxRole+1)} {
+		req := b.request()
+		req.Role = role
+		if _, err := b.Challenge(t.Context(), req); err == nil {
+			t.Errorf("role %q was signed", role)
 		}
 	}
 }

@@ -56,6 +56,8 @@ func (p *Provider) Parse(ctx context.Context, req provider.Request, fields map[s
 		Key:     "pow:" + proof.signature,
 		Expires: time.Unix(terms.expires, 0).Add(maxUpload),
 		Fields:  map[string]string{field: raw},
+		Issued:  time.UnixMilli(terms.issued),
+		Role:    terms.role,
 	}, nil
 }
 

@@ -13,6 +13,7 @@ const (
 	hexHost    = 16
 	hexNode    = 8
 	maxKeyID   = 64
+	maxRole    = 64
 	maxDigits  = 15 // keeps every sum and product below in an int64
 )
 
@@ -24,6 +25,7 @@ type params struct {
 	host    string
 	node    string
 	key     string
+	role    string // empty for a primary's challenge
 }
 
 // appendSalt writes the salt. It ends with a delimiter, so that no digit can
@@ -43,6 +45,10 @@ func appendSalt(dst []byte, random [saltRandom]byte, p params) []byte {
 	dst = append(dst, p.node...)
 	dst = append(dst, "&key="...)
 	dst = append(dst, p.key...)
+	if p.role != "" {
+		dst = append(dst, "&role="...)
+		dst = append(dst, p.role...)
+	}
 	return append(dst, '&')
 }
 
@@ -74,6 +80,10 @@ func parseSalt(salt string) (p params, ok bool) {
 	p.host = text("host=")
 	p.node = text("node=")
 	p.key = text("key=")
+	if rest != "" {
+		p.role = text("role=")
+		ok = ok && isRole(p.role)
+	}
 	ok = ok && rest == "" && isHex(p.host, hexHost) && isHex(p.node, hexNode) && isKeyID(p.key)
 	return p, ok
 }
@@ -104,6 +114,16 @@ func isHex(s string, length int) bool {
 		}
 	}
 	return true
+}
+
+// isRole says whether s is a role as the contract allows it.
+func isRole(s string) bool {
+	for i := range len(s) {
+		if s[i] != ':' && !isKeyID(s[i:i+1]) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxRole
 }
 
 func isKeyID(s string) bool {

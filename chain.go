@@ -1,0 +1,113 @@
+package captcha
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"github.com/caddy-captcha/caddy-captcha/provider"
+)
+
+// link is one provider of a chain.
+type link struct {
+	provider provider.Provider
+	name     string
+	identity string  // name and configuration; never shown
+	health   *health // nil where the provider cannot be asked for it: it is never down
+	watched  bool    // health is held for this link
+	check    *BypassCheck
+}
+
+// standing is how the provider stands now. One that cannot be asked stands well.
+func (l *link) standing(now time.Time) standing {
+	if l.health == nil {
+		return standing{}
+	}
+	return l.health.standing(now)
+}
+
+// doubt asks for a confirmation after a failed verification, waits for its word,
+// at most until ctx is done, and returns how the provider stands then.
+func (l *link) doubt(ctx context.Context) standing {
+	if l.health != nil {
+		l.health.wait(ctx, l.health.doubt())
+	}
+	return l.standing(time.Now())
+}
+
+// nextFallback returns the strongest fallback that can serve; nil where none is
+// left.
+func (h *Handler) nextFallback(now time.Time) *link {
+	for _, l := range h.chain[1:] {
+		if l.standing(now).situation() == "" {
+			return l
+		}
+	}
+	return nil
+}
+
+// issuer returns the provider whose challenge the visitor gets, and the role in
+// which it is issued.
+func (h *Handler) issuer(ctx context.Context, d decision, now time.Time) (*link, string, error) {
+	if d.fallback {
+		if l := h.nextFallback(now); l != nil {
+			text, err := h.roleText(ctx, d.failover)
+			return l, text, err
+		}
+	}
+	return h.chain[0], "", nil
+}
+
+// role is what a fallback's challenge is signed for.
+type role struct {
+	situation situation
+	keyID     string
+	mac       string // of the primary's identity: nobody learns it, every node can check it
+}
+
+const rolePrefix = "fb"
+
+// roleText is the role of a fallback's challenge for this chain's primary.
+func (h *Handler) roleText(ctx context.Context, s situation) (string, error) {
+	keyID, err := h.roles.KeyID(ctx)
+	if err != nil {
+		return "", err
+	}
+	mac, err := h.roles.MAC(ctx, keyID, []byte(h.chain[0].identity))
+	if err != nil {
+		return "", err
+	}
+	return strings.Join([]string{rolePrefix, string(s), keyID, hex.EncodeToString(mac[:12])}, ":"), nil
+}
+
+// parseRole reads a role that a provider of ours has signed.
+func parseRole(text string) (role, bool) {
+	parts := strings.Split(text, ":")
+	if len(parts) != 4 || parts[0] != rolePrefix {
+		return role{}, false
+	}
+	r := role{situation: situation(parts[1]), keyID: parts[2], mac: parts[3]}
+	_, known := policyTable[r.situation]
+	return r, known
+}
+
+// ours reports whether the role is for this chain's primary.
+func (h *Handler) ours(ctx context.Context, r role) bool {
+	want, err := h.roles.MAC(ctx, r.keyID, []byte(h.chain[0].identity))
+	return err == nil && hmac.Equal([]byte(hex.EncodeToString(want[:12])), []byte(r.mac))
+}
+
+// entitled reports whether a fallback's token counts now (DESIGN.md, promise 4).
+func (h *Handler) entitled(ctx context.Context, token provider.Token, at standing, now time.Time) bool {
+	if token.Issued.IsZero() { // not signed by us: only the situation can be judged
+		s := at.situation()
+		if s == "" && !at.end.IsZero() && now.Sub(at.end) <= h.policy.grace {
+			s = unreachable
+		}
+		return s != "" && h.policy.action(s, at, now) == fallback
+	}
+	r, ok := parseRole(token.Role)
+	return ok && h.ours(ctx, r) && h.policy.entitled(r, token.Issued, at, now)
+}
