@@ -38,6 +38,7 @@ type App struct {
 	shared   *shared
 	ctx      caddy.Context
 	logger   *zap.Logger
+	acquired bool    // Cleanup lets go of what Provision took, once
 	links    []*link // of the handlers of this config
 	reporter reporter
 }
@@ -89,7 +90,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.shared = pooled.(*shared)
+	a.shared, a.acquired = pooled.(*shared), true
 	a.reporter, err = newReporter(ctx)
 	return err
 }
@@ -123,12 +124,12 @@ func (a *App) Start() error {
 // with the last config that uses it.
 func (*App) Stop() error { return nil }
 
-// Cleanup releases what Provision acquired.
+// Cleanup releases what Provision acquired. Requests in flight go on using it.
 func (a *App) Cleanup() error {
-	if a.shared == nil {
+	if !a.acquired {
 		return nil
 	}
-	a.shared = nil
+	a.acquired = false
 	_, err := pool.Delete(poolKey)
 	return err
 }

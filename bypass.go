@@ -276,7 +276,8 @@ func (h *health) ask(ctx context.Context, a asker) (err error) {
 			err = &provider.Fault{Class: provider.Unavailable, Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	if api, ok := a.(provider.StatusAPI); ok {
+	if hasStatusAPI(a) {
+		api := a.(provider.StatusAPI)
 		switch isUp, err := api.Status(ctx); {
 		case err != nil: // it says nothing: the provider itself decides
 			h.report.logger.Warn("a provider's status API does not answer", zap.String("provider", h.name), zap.Error(err))

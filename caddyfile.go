@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,26 @@ import (
 func init() {
 	httpcaddyfile.RegisterDirective("captcha", parseDirective)
 	httpcaddyfile.RegisterDirectiveOrder("captcha", httpcaddyfile.After, "encode")
+	httpcaddyfile.RegisterHandlerDirective("captcha_strip", parseStrip)
+	httpcaddyfile.RegisterDirectiveOrder("captcha_strip", httpcaddyfile.Before, "tracing")
 }
+
+// parseStrip reads the directive that removes forged headers where no captcha
+// directive does: from every request of a block, before everything else. Syntax:
+//
+//	captcha_strip [<matcher>]
+func parseStrip(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	h.Next() // the directive's name
+	if h.NextArg() {
+		return nil, h.Errf("captcha_strip takes no argument, got %q", h.Val())
+	}
+	h.State[strippedKey] = true
+	return stripHandler{}, nil
+}
+
+// strippedKey marks a block, and those within it, whose requests lose forged
+// headers.
+const strippedKey = "captcha.stripped"
 
 // parseDirective turns one captcha line into its routes: the enforcing one and,
 // where that has a matcher, one without that removes forged headers from every
@@ -51,26 +71,44 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		}
 		handler.Clearance.Scope = hashScope(matcherJSON, handlerJSON)
 	}
-	warnExactPath(h, matcher)
+	warnMatcher(h, matcher)
+	warnNested(h)
 	routes := h.NewRoute(matcher, handler)
-	const stripped = "captcha.stripped"
-	if matcher != nil && h.BlockState[stripped] == nil {
-		h.BlockState[stripped] = true // also for the blocks within this one
+	if matcher != nil && h.BlockState[strippedKey] == nil {
 		routes = append(h.NewRoute(nil, stripHandler{}), routes...)
 	}
+	h.BlockState[strippedKey] = true // also for the blocks within this one
 	return routes, nil
 }
 
-// warnExactPath warns of a matcher that is a single exact path: the app may well
-// treat /login/ as /login, and Caddy does not.
-func warnExactPath(h httpcaddyfile.Helper, matcher caddy.ModuleMap) {
-	var paths caddyhttp.MatchPath
-	if len(matcher) != 1 || json.Unmarshal(matcher["path"], &paths) != nil || len(paths) != 1 || strings.Contains(paths[0], "*") {
-		return
+// warnNested warns of a directive within a handle or route block: it can remove
+// forged headers there, but not in the blocks beside it.
+func warnNested(h httpcaddyfile.Helper) {
+	nested := reflect.ValueOf(h.State).Pointer() != reflect.ValueOf(h.BlockState).Pointer()
+	if nested && h.State[strippedKey] == nil {
+		warn(h, "captcha within a block removes forged X-Captcha-* headers in that block only; "+
+			"write captcha_strip in the site block, or captcha with a matcher there instead")
 	}
-	caddy.Log().Named("config.adapter.caddyfile").Warn(
-		"captcha protects exactly one path; "+paths[0]+" does not match "+paths[0]+"/. Write "+paths[0]+"* to protect both",
-		zap.String("file", h.File()), zap.Int("line", h.Line()))
+}
+
+// warnMatcher warns of matchers that leave open what they seem to protect.
+func warnMatcher(h httpcaddyfile.Helper, matcher caddy.ModuleMap) {
+	var paths caddyhttp.MatchPath
+	if len(matcher) == 1 && json.Unmarshal(matcher["path"], &paths) == nil && len(paths) == 1 && !strings.Contains(paths[0], "*") {
+		warn(h, "captcha protects exactly one path; "+paths[0]+" does not match "+paths[0]+"/. Write "+paths[0]+"* to protect both")
+	}
+	var methods caddyhttp.MatchMethod
+	if json.Unmarshal(matcher["method"], &methods) == nil && len(methods) > 0 && !slices.Contains(methods, "POST") {
+		warn(h, "the challenge page sends a form by POST, which this matcher does not match; use captcha's own option methods instead")
+	}
+	var headers map[string][]string
+	if json.Unmarshal(matcher["header"], &headers) == nil && headers["Content-Type"] != nil {
+		warn(h, "the challenge page sends a form as "+formContentType+", which this matcher does not match; leave Content-Type out of it")
+	}
+}
+
+func warn(h httpcaddyfile.Helper, message string) {
+	caddy.Log().Named("config.adapter.caddyfile").Warn(message, zap.String("file", h.File()), zap.Int("line", h.Line()))
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:

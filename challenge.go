@@ -1,6 +1,8 @@
 package captcha
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -33,8 +35,11 @@ func (h *Handler) newAnswer(w http.ResponseWriter, r *http.Request, d decision, 
 	return a
 }
 
-// write answers with a page or a problem document, whichever the client can
-// use. The returned error is a fault of ours or of the connection.
+// tryLater is the decision where the edge itself cannot do what it should.
+var tryLater = decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
+
+// write answers with a page or a problem document, whichever the client can use.
+// It returns no error: error routes must not see a request that is not decided.
 func (a *answer) write(f found) error {
 	if !navigates(a.r) {
 		return a.problem()
@@ -43,15 +48,16 @@ func (a *answer) write(f found) error {
 		return a.page(web.Page{Kind: web.Stop}, nil)
 	}
 	c, err := a.carried(f)
-	switch {
-	case errors.Is(err, errSeal):
+	if err != nil {
+		a.h.logger.Debug("a request cannot be carried", zap.Error(err), zap.String("reference", a.reference))
 		a.decision = decision{verb: verbDeny, reason: reasonBadRequest, status: http.StatusBadRequest}
+		switch {
+		case errors.Is(err, errNoRoom):
+			a.decision = tryLater
+		case errors.Is(err, errTooSlow):
+			a.status = http.StatusRequestTimeout
+		}
 		return a.page(web.Page{Kind: web.Stop}, nil)
-	case errors.Is(err, errNoRoom), errors.Is(err, errNoKeys):
-		a.decision = decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
-		return a.page(web.Page{Kind: web.Stop}, nil)
-	case err != nil:
-		return a.h.fault(err)
 	}
 	defer c.release()
 	return a.page(pageFor(a.r, c), c)
@@ -76,8 +82,9 @@ func pageFor(r *http.Request, c *carried) web.Page {
 // brought, or this request with its body, or, where the body is too large or
 // must not be submitted again, only what a one-time clearance is bound to.
 func (a *answer) carried(f found) (*carried, error) {
-	if f.seal != "" {
-		return a.h.open(a.r, f.seal, a.now)
+	if f.page != nil { // where it came from travels through every later page
+		f.page.Scope, f.page.Expires = a.h.scope, a.now.Add(sealTTL).Unix()
+		return f.page, nil
 	}
 	c := a.h.carry(a.r, a.now)
 	c.Once = c.From == elsewhere || a.status == http.StatusRequestEntityTooLarge
@@ -86,13 +93,20 @@ func (a *answer) carried(f found) (*carried, error) {
 	}
 	var err error
 	c.Once, err = a.readBody(c)
-	if err != nil {
+	if err != nil || c.Once {
 		c.release()
 	}
 	return c, err
 }
 
-// readBody reads the whole body into c, unless it is longer than max_replay.
+var errTooSlow = errors.New("the body comes too slowly")
+
+// sealCost is how often a carried body is in memory while its page is made: the
+// body, its seal, the seal's text, and the page.
+const sealCost = 4
+
+// readBody reads the whole body into c, unless it is longer than max_replay. Its
+// room is taken as it comes.
 func (a *answer) readBody(c *carried) (tooLong bool, err error) {
 	limit := a.h.MaxReplay
 	if a.r.ContentLength > limit {
@@ -101,26 +115,36 @@ func (a *answer) readBody(c *carried) (tooLong bool, err error) {
 	if a.r.Body == nil || a.r.Body == http.NoBody {
 		return false, nil
 	}
-	room := limit
-	if a.r.ContentLength >= 0 {
-		room = a.r.ContentLength
-	}
 	memory := &a.h.app.shared.memory
-	if !memory.take(room) {
-		return false, errNoRoom
-	}
-	c.free = func() { memory.give(room) }
+	var taken int64
+	c.free = func() { memory.give(taken) }
 	p := keepPace(a.w, a.r.Body)
 	defer p.stop()
-	c.body, err = io.ReadAll(io.LimitReader(pacedReader{a.r.Body, p}, limit+1))
-	if err != nil {
-		return false, err
+	body := pacedReader{a.r.Body, p}
+	for {
+		if len(c.body) == cap(c.body) {
+			size := min(max(4<<10, 4*int64(cap(c.body))), limit+1)
+			more := sealCost * (size - int64(cap(c.body)))
+			if !memory.take(more) {
+				return false, errNoRoom
+			}
+			taken += more
+			c.body = append(make([]byte, 0, size), c.body...)
+		}
+		n, err := body.Read(c.body[len(c.body):cap(c.body)])
+		c.body = c.body[:len(c.body)+n]
+		switch {
+		case int64(len(c.body)) > limit:
+			c.body = nil
+			return true, nil
+		case err == io.EOF:
+			return false, nil
+		case err != nil && p.tooSlow():
+			return false, errTooSlow
+		case err != nil:
+			return false, err
+		}
 	}
-	if int64(len(c.body)) > limit {
-		c.body = nil
-		return true, nil
-	}
-	return false, nil
 }
 
 // page writes a page. With c, the page carries it.
@@ -129,20 +153,23 @@ func (a *answer) page(p web.Page, c *carried) error {
 	p.Title, p.Contact = a.h.title, a.h.contact
 	p.Reason, p.Reference = string(a.reason), a.reference
 	if c != nil && p.Kind != web.Stop {
-		l, doc, err := a.document()
-		if err == nil {
-			p.Field, p.Challenge = l.provider.Fields()[0], doc
-			p.Seal, err = a.h.seal(a.r.Context(), c)
-		}
-		if err != nil {
+		if err := a.fill(&p, c); err != nil {
 			a.h.logger.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
-			a.decision = decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
-			p.Kind, p.Reason = web.Stop, string(a.reason)
+			if a.verb != verbDeny {
+				a.decision = tryLater
+			}
+			p.Kind = web.Stop
 		}
+		p.Reason = string(a.reason)
 	}
 	page, err := a.h.template.Render(p)
 	if err != nil {
-		return err
+		a.h.logger.Error("the challenge page cannot be rendered", zap.Error(err), zap.String("reference", a.reference))
+		a.decision = tryLater
+		return a.problem()
+	}
+	if p.Kind == web.Stop {
+		a.verb = verbDeny // there is nothing to solve
 	}
 	hdr := a.head("text/html; charset=utf-8")
 	hdr.Set("Content-Language", page.Language)
@@ -151,6 +178,20 @@ func (a *answer) page(p web.Page, c *carried) error {
 	hdr.Set("Cross-Origin-Opener-Policy", "same-origin")
 	hdr.Set("Referrer-Policy", "same-origin")
 	return a.send(page.HTML)
+}
+
+// fill puts the challenge into a page, and what the page carries.
+func (a *answer) fill(p *web.Page, c *carried) error {
+	l, doc, err := a.document()
+	if err != nil {
+		return err
+	}
+	if doc == nil {
+		return errors.New("the provider has neither a challenge document nor a widget")
+	}
+	p.Field, p.Challenge = l.provider.Fields()[0], doc
+	p.Seal, err = a.h.seal(a.r.Context(), c)
+	return err
 }
 
 // document returns the provider whose challenge the visitor gets, and its
@@ -168,7 +209,25 @@ func (a *answer) document() (*link, []byte, error) {
 	req := a.h.request(a.r, a.now)
 	req.Role, req.Down = role, l.standing(a.now).down
 	doc, err := issuer.Challenge(ctx, req)
-	return l, doc, err
+	if err == nil || a.fallback {
+		return l, doc, err
+	}
+	// it could not be asked for a challenge: the probe tells whether it is down
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.h.VerifyTimeout))
+	defer cancel()
+	s := l.doubt(ctx).situation()
+	if s == "" {
+		return nil, nil, err
+	}
+	d := a.h.decide(in(s))
+	if d.verb == verbForward { // this request is not; the next ones are
+		d = tryLater
+	}
+	d.reason, a.decision = cmp.Or(a.reason, d.reason), d
+	if !d.fallback {
+		return nil, nil, err
+	}
+	return a.document()
 }
 
 // staleHeaders are response headers that handlers before us may have set for a
@@ -187,7 +246,7 @@ func (a *answer) head(contentType string) http.Header {
 	hdr.Set("Content-Type", contentType)
 	hdr.Set("Cache-Control", "no-store")
 	hdr.Set("X-Content-Type-Options", "nosniff")
-	if a.verb == verbChallenge {
+	if a.verb == verbChallenge || a.status == http.StatusUnsupportedMediaType {
 		hdr.Set("Captcha-Required", a.issuerName())
 	}
 	if a.retry {
@@ -255,7 +314,8 @@ func (h *Handler) answerPuzzle(w http.ResponseWriter, r *http.Request, now time.
 	a := h.newAnswer(w, r, d, now)
 	body, err := a.captcha()
 	if err != nil {
-		a.decision = decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
+		h.logger.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
+		a.decision = tryLater
 		return a.problem()
 	}
 	a.head("application/json")
@@ -267,24 +327,30 @@ func (h *Handler) answerPuzzle(w http.ResponseWriter, r *http.Request, now time.
 func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) error {
 	f, c, err := h.judgeRedeem(w, r, now)
 	if err != nil {
-		return err
+		return h.fault(w, r, err, now)
 	}
 	if f.status == statusPassed {
-		if err := h.grantOnce(w, r, c, now); err == nil {
+		if err = h.grantOnce(w, r, c, now); err == nil {
+			h.observe(r, f, decision{verb: verbForward})
 			w.Header().Set("Cache-Control", "no-store")
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		}
+		h.logger.Warn("no one-time clearance could be signed", zap.Error(err))
 		f = refused(http.StatusServiceUnavailable, reasonTryAgain)
 	}
 	d := decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+	h.observe(r, f, d)
 	return h.newAnswer(w, r, d, now).problem()
 }
 
 // judgeRedeem verifies the token and opens the seal of a redemption.
 func (h *Handler) judgeRedeem(w http.ResponseWriter, r *http.Request, now time.Time) (finding, *carried, error) {
 	bad := refused(http.StatusBadRequest, reasonBadRequest)
-	if !sentBySameOrigin(r) || earlyData(r) {
+	if earlyData(r) {
+		return refused(http.StatusTooEarly, reasonEarlyData), nil, nil
+	}
+	if !sentBySameOrigin(r) {
 		return bad, nil, nil
 	}
 	fd, err := h.extract(w, r)
@@ -297,7 +363,7 @@ func (h *Handler) judgeRedeem(w http.ResponseWriter, r *http.Request, now time.T
 		return finding{}, nil, err
 	}
 	c, err := h.open(r, fd.seal, now)
-	if err != nil || !c.Once || fd.none() {
+	if err != nil || !c.Once || c.Scope != h.scope || fd.none() {
 		return bad, nil, nil
 	}
 	return h.verify(r.Context(), h.request(r, now), fd), c, nil

@@ -28,6 +28,7 @@ const (
 // need to say (host, scope, path) goes into the signature only.
 type pass struct {
 	ID      string `json:"i"`
+	Issued  int64  `json:"t"` // Unix milliseconds
 	Expires int64  `json:"e"` // Unix seconds
 	Key     string `json:"k"`
 }
@@ -43,7 +44,7 @@ func (h *Handler) cleared(r *http.Request, now time.Time) bool {
 		if i == maxSameName {
 			break
 		}
-		if p, ok := h.openPass(r.Context(), c.Value, once, now); ok {
+		if p, ok := h.openPass(r.Context(), c.Value, once, now); ok && h.remembered(p) {
 			spent, err := h.app.store.Claim(r.Context(), "once:"+p.ID, time.Unix(p.Expires, 0).Add(claimSlack))
 			if err == nil && spent {
 				return true
@@ -64,10 +65,20 @@ func (h *Handler) cleared(r *http.Request, now time.Time) bool {
 	return false
 }
 
+// remembered reports whether the store would know of it if a pass had been used:
+// one from before its memory began may have been.
+func (h *Handler) remembered(p pass) bool {
+	since := h.app.store.Since()
+	return since.IsZero() || p.Issued >= since.UnixMilli()
+}
+
 // countUse reports whether the clearance may be used once more.
 func (h *Handler) countUse(ctx context.Context, p pass) bool {
 	if h.Clearance.Uses == 0 {
 		return true
+	}
+	if !h.remembered(p) {
+		return false
 	}
 	n, err := h.app.store.Count(ctx, "use:"+p.ID, time.Unix(p.Expires, 0))
 	if err != nil {
@@ -80,7 +91,7 @@ func (h *Handler) countUse(ctx context.Context, p pass) bool {
 // grantClearance gives the visitor a clearance for the scope.
 func (h *Handler) grantClearance(w http.ResponseWriter, r *http.Request, now time.Time) {
 	d := time.Duration(h.Clearance.Duration)
-	value, err := h.newPass(r.Context(), h.bindClearance(r), now.Add(d))
+	value, err := h.newPass(r.Context(), h.bindClearance(r), now, d)
 	if err != nil {
 		h.logger.Warn("no clearance could be signed", zap.Error(err))
 		return
@@ -95,7 +106,7 @@ func (h *Handler) grantClearance(w http.ResponseWriter, r *http.Request, now tim
 // after a post from another site must the cookie travel with such a post.
 func (h *Handler) grantOnce(w http.ResponseWriter, r *http.Request, c *carried, now time.Time) error {
 	binding := h.bindOnce(r, c.Method)
-	value, err := h.newPass(r.Context(), binding, now.Add(onceTTL))
+	value, err := h.newPass(r.Context(), binding, now, onceTTL)
 	if err != nil {
 		return err
 	}
@@ -128,12 +139,12 @@ func (h *Handler) dropOldOnce(w http.ResponseWriter, r *http.Request, name strin
 }
 
 // newPass signs a pass that is bound to what binding says.
-func (h *Handler) newPass(ctx context.Context, binding string, expires time.Time) (string, error) {
+func (h *Handler) newPass(ctx context.Context, binding string, now time.Time, ttl time.Duration) (string, error) {
 	key, err := h.passes.KeyID(ctx)
 	if err != nil {
 		return "", err
 	}
-	p := pass{ID: rand.Text(), Expires: expires.Unix(), Key: key}
+	p := pass{ID: rand.Text(), Issued: now.UnixMilli(), Expires: now.Add(ttl).Unix(), Key: key}
 	payload, err := json.Marshal(p)
 	if err != nil {
 		return "", err
@@ -213,8 +224,12 @@ func https(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
+	return fromTrustedProxy(r) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+func fromTrustedProxy(r *http.Request) bool {
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	return trusted && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	return trusted
 }
 
 // cookiePrefix is the start of our cookies' names. A configured prefix is taken

@@ -78,7 +78,7 @@ func TestClearanceIsBound(t *testing.T) { // D-82
 	}
 	now := time.Now()
 	r := from("example.com", "192.0.2.7")
-	value, err := h.newPass(r.Context(), h.bindClearance(r), now.Add(time.Hour))
+	value, err := h.newPass(r.Context(), h.bindClearance(r), now, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestAtMostFourOneTimeClearances(t *testing.T) {
 		r.AddCookie(&http.Cookie{Name: "__Host-captcha-once-" + n, Value: "v"})
 	}
 	w := httptest.NewRecorder()
-	if err := h.grantOnce(w, r, &carried{Method: "POST", From: elsewhere}, time.Now()); err != nil {
+	if err := h.grantOnce(w, r, &carried{sealed: sealed{Method: "POST", From: elsewhere}}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	kept := 5

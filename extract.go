@@ -21,6 +21,7 @@ type found struct {
 	fields map[string]string // of tokens, by name
 	header string            // the token header's value
 	seal   string            // what a challenge page of ours carried
+	page   *carried          // the same, opened
 	body   *heldBody         // what was read in search of both; nil where nothing was
 }
 
@@ -68,7 +69,6 @@ func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error)
 		h: h, format: format,
 		scanner: formtoken.New(format, h.wanted(format)),
 		body:    &heldBody{budgets: &h.app.shared.budgets, rest: r.Body},
-		size:    r.ContentLength,
 		longer:  r.ContentLength > h.MaxBuffer,
 	}
 	if h.Mode != modeSignal {
@@ -139,9 +139,7 @@ type search struct {
 	scanner *formtoken.Scanner
 	body    *heldBody
 	pace    *pace
-	size    int64 // of the body, -1 where it is not known
 	longer  bool  // the body is certainly longer than max_buffer
-	sealed  bool  // a seal has begun, and its room is taken
 	scanErr error // of the scanner, sticky
 }
 
@@ -224,24 +222,19 @@ func (s *search) more() error {
 }
 
 // scan shows p to the scanner, which keeps no reference to it. A seal is kept in
-// memory whole, so its room is taken as soon as one begins.
+// memory whole: its room is taken as it comes.
 func (s *search) scan(p []byte) error {
 	if s.scanErr != nil || len(p) == 0 {
 		return nil
 	}
 	_, s.scanErr = s.scanner.Write(p)
-	if s.sealed || !s.sealFollows() {
+	if !s.sealFollows() {
 		return nil
 	}
-	s.sealed = true
-	room := sealedSize(s.h.MaxReplay)
-	if s.size >= 0 {
-		room = min(room, s.size)
-	}
-	if !s.body.budgets.memory.take(room) {
+	if !s.body.budgets.memory.take(int64(len(p))) {
 		return errNoRoom
 	}
-	s.body.memCost += room
+	s.body.memCost += int64(len(p))
 	return nil
 }
 
@@ -253,7 +246,7 @@ var spillBuffers = sync.Pool{New: func() any { return new([spillChunk]byte) }}
 func (s *search) read(p []byte) (int, error) {
 	n, err := s.body.rest.Read(p)
 	if s.pace != nil {
-		s.pace.read.Add(int64(n))
+		s.pace.count(n)
 	}
 	if err != nil {
 		s.body.ended = err
@@ -298,7 +291,7 @@ func (s *search) explain(err error) error {
 		return &badRequest{failed(reasonTooLarge), err.Error()}
 	case errors.Is(err, errNoRoom):
 		return refuse(http.StatusServiceUnavailable, failed(reasonTryAgain), err.Error())
-	case s.pace != nil && s.pace.tripped.Load():
+	case s.pace != nil && s.pace.tooSlow():
 		return refuse(http.StatusRequestTimeout, failed(reasonBadRequest), "the body comes too slowly")
 	}
 	return err

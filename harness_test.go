@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -91,7 +92,7 @@ type edge struct {
 // upstream's address.
 func serve(t *testing.T, site string) *edge {
 	t.Helper()
-	e := &edge{t: t, app: newApp(t), port: freePort(t), dir: t.TempDir()}
+	e := &edge{t: t, app: newApp(t), port: freePort(t), dir: storageDir(t)}
 	e.url = fmt.Sprintf("http://127.0.0.1:%d", e.port)
 	e.http = &http.Client{
 		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, //nolint:gosec // our own server
@@ -147,6 +148,18 @@ http://127.0.0.1:%d, http://localhost:%d {
 func adaptText(text string) ([]byte, error) {
 	out, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	return out, err
+}
+
+// storageDir is like t.TempDir, but bears that the keys are being stored while it
+// is removed.
+func storageDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "captcha-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func freePort(t *testing.T) int {

@@ -25,6 +25,9 @@ const (
 // remove.
 func stripForged(r *http.Request) {
 	deleteForged(r.Header)
+	if r.Header["Upgrade"] != nil {
+		dropH2C(r.Header)
+	}
 	if _, ok := r.Header["Connection"]; ok {
 		scrubConnection(r.Header)
 	}
@@ -33,6 +36,18 @@ func stripForged(r *http.Request) {
 		// net/http fills in the trailers, announced or not, at the body's end
 		if _, ok := r.Body.(*trailerFilter); !ok {
 			r.Body = &trailerFilter{body: r.Body, trailer: r.Trailer}
+		}
+	}
+}
+
+// dropH2C takes out an upgrade to HTTP/2 in the clear: behind it, requests would
+// reach the app that nobody has looked at.
+func dropH2C(h http.Header) {
+	for _, v := range h["Upgrade"] {
+		if strings.Contains(strings.ToLower(v), "h2c") {
+			delete(h, "Upgrade")
+			delete(h, "Http2-Settings")
+			return
 		}
 	}
 }

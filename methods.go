@@ -77,7 +77,11 @@ func cutPair(query string) (pair, rest string) {
 	return query, ""
 }
 
-// earlyData reports whether r came in TLS early data, which can be replayed.
+// earlyData reports whether r came in TLS early data, which can be replayed: to
+// us, or, as it says (RFC 8470), to the trusted proxy in front.
 func earlyData(r *http.Request) bool {
-	return r.TLS != nil && !r.TLS.HandshakeComplete
+	if r.TLS != nil && !r.TLS.HandshakeComplete {
+		return true
+	}
+	return r.Header.Get("Early-Data") == "1" && fromTrustedProxy(r)
 }

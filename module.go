@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -212,20 +211,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	f, fd, err := h.judge(w, r, o, now)
 	defer fd.release()
 	if err != nil {
-		return h.fault(err)
+		return h.fault(w, r, err, now)
 	}
 	d := h.decide(f)
-	if d.verb == verbForward && fd.seal != "" && h.Mode == modeEnforce {
-		if u := h.unseal(r, fd.seal, now); u.verb != verbForward {
-			d, f, fd = u, failed(u.reason), found{body: fd.body}
-		}
-	}
 	if d.verb == verbForward && d.failover != "" {
 		f.status, f.reason = statusFailover, d.reason
 	}
 	h.observe(r, f, d)
 	if d.verb != verbForward {
 		return h.newAnswer(w, r, d, now).write(fd)
+	}
+	if fd.page != nil {
+		fd.page.restore(r)
 	}
 	return h.forward(w, r, next, f, fd, now)
 }
@@ -235,12 +232,11 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now t
 	if earlyData(r) {
 		return refused(http.StatusTooEarly, reasonEarlyData), found{}, nil
 	}
-	if h.cleared(r, now) {
-		fd, err := h.carriedByPage(w, r)
-		return finding{status: statusCleared}, fd, err
+	if o.cleared == h.scope || h.cleared(r, now) {
+		return h.judgeCleared(w, r, now)
 	}
 	if o.identity == h.chain[0].identity { // mode signal has asked the same provider
-		return o.finding, o.found, nil
+		return h.judgePage(r, o.found, o.finding, now)
 	}
 	fd, err := h.extract(w, r)
 	var no *badRequest
@@ -252,18 +248,65 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now t
 		return failed(reasonBadRequest), fd, nil
 	case err != nil:
 		return finding{}, fd, err
-	case fd.seal != "" && !sentBySameOrigin(r):
-		// promise 8: a seal opens only from our own page
-		return refused(http.StatusBadRequest, reasonBadRequest), found{body: fd.body}, nil
+	}
+	f, fd, err := h.judgePage(r, fd, finding{}, now)
+	if f.status != "" || err != nil {
+		return f, fd, err
 	}
 	h.fresh(r.Context())
-	f := finding{status: statusMissing, reason: reasonTokenMissing}
+	f = finding{status: statusMissing, reason: reasonTokenMissing}
 	if !fd.none() {
 		f = h.verify(r.Context(), h.request(r, now), fd)
 	}
 	if f.status != statusPassed && f.situation == "" {
 		// whatever is wrong with the token, the provider's standing comes first
 		f.situation = h.chain[0].standing(time.Now()).situation()
+	}
+	return f, fd, nil
+}
+
+// judgeCleared judges a request that needs no token. A form post may still be
+// that of a challenge page: a visitor may get a clearance in one tab while a
+// page is open in another, and its form must not reach the app sealed.
+func (h *Handler) judgeCleared(w http.ResponseWriter, r *http.Request, now time.Time) (finding, found, error) {
+	f := finding{status: statusCleared}
+	if h.Mode == modeSignal || !navigates(r) || !sentBySameOrigin(r) || !strings.HasPrefix(r.Header.Get("Content-Type"), formContentType) {
+		return f, found{}, nil
+	}
+	fd, err := h.extract(w, r)
+	var no *badRequest
+	if errors.As(err, &no) { // what is ambiguous about a token is of no concern here
+		return f, found{body: fd.body}, nil
+	}
+	if err != nil {
+		return f, fd, err
+	}
+	return h.judgePage(r, fd, f, now)
+}
+
+const formContentType = "application/x-www-form-urlencoded"
+
+// judgePage opens what a challenge page of ours has carried, where the request is
+// such a page's. Otherwise, or where that may be forwarded, the finding stays f.
+func (h *Handler) judgePage(r *http.Request, fd found, f finding, now time.Time) (finding, found, error) {
+	if fd.seal == "" || h.Mode == modeSignal {
+		return f, fd, nil
+	}
+	bad := refused(http.StatusBadRequest, reasonBadRequest)
+	if !sentBySameOrigin(r) { // promise 8: a seal opens only from our own page
+		return bad, found{body: fd.body}, nil
+	}
+	c, err := h.open(r, fd.seal, now)
+	switch {
+	case errors.Is(err, errNoKeys):
+		h.logger.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
+		return refused(http.StatusServiceUnavailable, reasonTryAgain), found{body: fd.body}, nil
+	case err != nil || c.Once || c.From == elsewhere:
+		return bad, found{body: fd.body}, nil
+	}
+	fd.page = c
+	if c.Scope != h.scope { // the directive was changed while the page was open
+		return failed(reasonTryAgain), fd, nil
 	}
 	return f, fd, nil
 }
@@ -317,31 +360,42 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 	setHeader(r, headerProvider, h.judgedBy(f))
 	setHeader(r, headerScore, score(f))
 	setHeader(r, headerReason, string(f.reason))
-	if f.status == statusPassed && f.by == h.chain[0] && h.Clearance.Duration > 0 {
+	if f.status == statusPassed && f.by != nil && f.by.identity == h.chain[0].identity && h.Clearance.Duration > 0 {
 		h.grantClearance(w, r, now)
 	}
 	o := outcome{settled: h.Mode == modeEnforce, marked: true}
-	if f.status != statusCleared {
+	if f.status == statusCleared {
+		o.cleared = h.scope
+	} else {
 		o.identity, o.finding, o.found = h.chain[0].identity, f, found{fields: fd.fields, header: fd.header, seal: fd.seal}
 	}
-	return next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), outcomeKey{}, o)))
+	// in place: placeholders of the body are bound to this very request
+	*r = *r.WithContext(context.WithValue(r.Context(), outcomeKey{}, o))
+	return next.ServeHTTP(w, r)
 }
 
-// fault gives an error of the body's reader or of ours the form that Caddy
-// expects. One that has that form is returned as it is, never wrapped.
-func (h *Handler) fault(err error) error {
-	if _, ok := err.(caddyhttp.HandlerError); ok {
-		return err
+// fault answers a request whose body could not be read. It is answered here,
+// not returned: error routes could give it to the app, which nobody has decided.
+func (h *Handler) fault(w http.ResponseWriter, r *http.Request, err error, now time.Time) error {
+	d := decision{verb: verbDeny, reason: reasonBadRequest, status: http.StatusBadRequest}
+	var own caddyhttp.HandlerError
+	if errors.As(err, &own) && own.StatusCode >= 400 {
+		d.status = own.StatusCode
 	}
-	return caddyhttp.Error(http.StatusBadRequest, fmt.Errorf("reading the request body: %w", err))
+	if d.status == http.StatusRequestEntityTooLarge {
+		d.reason = reasonTooLarge
+	}
+	h.logger.Debug("the request body could not be read", zap.Error(err))
+	return h.newAnswer(w, r, d, now).write(found{})
 }
 
 // outcome is what a captcha handler leaves to those behind it on the same
 // request. It lives in the context, where no client and no other handler can
 // put it.
 type outcome struct {
-	settled bool // an enforcing handler has decided
-	marked  bool // the X-Captcha-* headers are ours
+	settled bool   // an enforcing handler has decided
+	marked  bool   // the X-Captcha-* headers are ours
+	cleared string // the scope of a clearance that mode signal has found, and spent
 
 	// what mode signal found out from a token, and whom it asked
 	identity string

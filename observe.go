@@ -82,9 +82,11 @@ func score(f finding) string {
 }
 
 // setHeader sets one of our request headers; an empty value says nothing, and
-// is left out.
+// takes away what mode signal may have said.
 func setHeader(r *http.Request, name, value string) {
-	if value != "" {
-		r.Header[name] = []string{value}
+	if value == "" {
+		delete(r.Header, name)
+		return
 	}
+	r.Header[name] = []string{value}
 }

@@ -47,9 +47,10 @@ func cameFrom(r *http.Request) provenance {
 }
 
 // sentBySameOrigin reports whether r was certainly sent by a page of the same
-// origin. Only such a request may open a seal or redeem a clearance.
+// origin, by Sec-Fetch-Site, else Origin. Only such a request may open a seal or
+// redeem a clearance; our pages always send one of the two.
 func sentBySameOrigin(r *http.Request) bool {
-	return cameFrom(r) == sameOrigin
+	return cameFrom(r) == sameOrigin && (r.Header["Sec-Fetch-Site"] != nil || r.Header["Origin"] != nil)
 }
 
 // originOf returns scheme://host[:port] of the page that sent r, for people to

@@ -3,14 +3,16 @@ package captcha
 import (
 	"io"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
 const (
-	// A search for the token needs minRate bytes a second after paceGrace.
-	paceGrace = 10 * time.Second
-	minRate   = 1 << 10
+	// Reading a body needs minRate bytes a second after paceGrace. What came
+	// faster counts for paceCredit at most: a client must go on sending.
+	minRate    = 1 << 10
+	paceGrace  = 10 * time.Second
+	paceCredit = 30 * time.Second
 
 	// Before an answer of ours, this much of the rest is read and thrown away.
 	maxDrain  = 64 << 20
@@ -21,31 +23,65 @@ const (
 // connection's read deadline only in order to end it: whatever deadlines the
 // server has configured stay as they are otherwise.
 type pace struct {
-	read    atomic.Int64
-	tripped atomic.Bool
-	start   time.Time
+	abort func()
+
+	mu      sync.Mutex
 	timer   *time.Timer
-	abort   func()
+	last    time.Time
+	credit  int64 // bytes that may still be missing
+	tripped bool
+	stopped bool
 }
 
 // keepPace starts to watch. Stop it with stop.
 func keepPace(w http.ResponseWriter, body io.Closer) *pace {
-	p := &pace{start: time.Now(), abort: func() { abortRead(w, body) }}
+	p := &pace{last: time.Now(), credit: bytesIn(paceGrace), abort: func() { abortRead(w, body) }}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.timer = time.AfterFunc(paceGrace+time.Second, p.check)
 	return p
 }
 
+func bytesIn(d time.Duration) int64 { return int64(d.Seconds() * minRate) }
+
+// count tells the watcher that n bytes came.
+func (p *pace) count(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.credit = min(p.credit+int64(n), bytesIn(paceCredit))
+}
+
 func (p *pace) check() {
-	need := int64((time.Since(p.start) - paceGrace).Seconds() * minRate)
-	if p.read.Load() < need {
-		p.tripped.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped { // in the moment in which the timer fired
+		return
+	}
+	now := time.Now()
+	p.credit -= bytesIn(now.Sub(p.last))
+	p.last = now
+	if p.credit < 0 {
+		p.tripped = true
 		p.abort()
 		return
 	}
 	p.timer.Reset(time.Second)
 }
 
-func (p *pace) stop() { p.timer.Stop() }
+// stop ends the watch; after it nothing is aborted.
+func (p *pace) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	p.timer.Stop()
+}
+
+// tooSlow reports whether the watcher ended the reading.
+func (p *pace) tooSlow() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tripped
+}
 
 // abortRead makes a read that is under way return. HTTP/3 has no deadlines;
 // there, closing the body does it.
@@ -56,13 +92,15 @@ func abortRead(w http.ResponseWriter, body io.Closer) {
 }
 
 // drain reads and throws away what is left of a body, so that a browser that is
-// still sending sees our answer and not a reset connection.
+// still sending sees our answer and not a reset connection. What was held of
+// the body is let go of first.
 func drain(w http.ResponseWriter, r *http.Request) {
 	body := r.Body
 	if body == nil || body == http.NoBody {
 		return
 	}
 	if held, ok := body.(*heldBody); ok {
+		held.release()
 		if held.ended != nil {
 			return
 		}
@@ -86,6 +124,6 @@ type pacedReader struct {
 
 func (r pacedReader) Read(b []byte) (int, error) {
 	n, err := r.r.Read(b)
-	r.p.read.Add(int64(n))
+	r.p.count(n)
 	return n, err
 }

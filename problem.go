@@ -70,7 +70,7 @@ func (a *answer) problem() error {
 		var err error
 		if p.Captcha, err = a.captcha(); err != nil {
 			a.h.logger.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
-			a.decision = decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
+			a.decision = tryLater
 			p.Type, p.Title, p.Status = problemDocs+string(a.reason), http.StatusText(a.status), a.status
 			p.Detail, p.Reason = details[a.reason], a.reason
 		}
@@ -123,7 +123,8 @@ func (h *Handler) allowOrigin(hdr http.Header, r *http.Request) {
 }
 
 func withVary(hdr http.Header, name string) string {
-	if vary := hdr.Get("Vary"); vary != "" && !strings.EqualFold(vary, name) {
+	vary := strings.Join(hdr.Values("Vary"), ", ")
+	if vary != "" && !strings.EqualFold(vary, name) {
 		return vary + ", " + name
 	}
 	return name
@@ -166,6 +167,14 @@ func (p *preflightWriter) Write(b []byte) (int, error) {
 		p.WriteHeader(http.StatusOK)
 	}
 	return p.ResponseWriterWrapper.Write(b)
+}
+
+// FlushError sends the headers, as a flush before the first write does.
+func (p *preflightWriter) FlushError() error {
+	if !p.wrote {
+		p.WriteHeader(http.StatusOK)
+	}
+	return http.NewResponseController(p.ResponseWriter).Flush()
 }
 
 // ReadFrom implements io.ReaderFrom.

@@ -216,6 +216,9 @@ func (h *Handler) loadTemplate() (*web.Template, error) {
 	return web.Parse(name, string(text))
 }
 
+// reservedHeaders cannot carry a token.
+var reservedHeaders = []string{"Captcha-Request", "Captcha-Redeem", "Captcha-Required", "Cookie", "Authorization", "Content-Type", "Content-Length", "Host", "Origin"}
+
 var (
 	validToken = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 	validScope = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -236,6 +239,9 @@ func (h *Handler) Validate() error {
 	}
 	if !validToken.MatchString(h.tokenHeader) {
 		return fmt.Errorf("token_header: %q is not the name of a header", h.tokenHeader)
+	}
+	if forged(h.tokenHeader) || slices.Contains(reservedHeaders, h.tokenHeader) {
+		return fmt.Errorf("token_header: %s has another meaning; write another name", h.tokenHeader)
 	}
 	if primary := h.chain[0]; len(h.tokenFields) > 0 && len(primary.provider.Fields()) != 1 {
 		return fmt.Errorf("token_field: a token of %s has %d fields; this works with one-field providers only, leave it out",
@@ -288,6 +294,9 @@ func (h *Handler) validateOrigins() error {
 		u, err := url.Parse(o)
 		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.Scheme+"://"+strings.ToLower(u.Host) != o {
 			return fmt.Errorf("cors: %q is not an origin; write https://app.example.com, without a path", o)
+		}
+		if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+			return fmt.Errorf("cors: a browser leaves the default port out; write %s://%s", u.Scheme, u.Hostname())
 		}
 	}
 	return nil

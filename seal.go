@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,25 +31,31 @@ const (
 // carried is a request as a challenge page carries it: everything that the app
 // has not seen yet. Sealed, it can be read and changed by nobody but the edge.
 type carried struct {
-	Host    string      `json:"host"`
-	Method  string      `json:"method"`
-	URI     string      `json:"uri"`
-	Scope   string      `json:"scope"`
-	From    provenance  `json:"from"`
-	Origin  string      `json:"origin,omitempty"` // for people to read
-	Expires int64       `json:"expires"`          // Unix seconds
-	Header  http.Header `json:"header,omitempty"`
-	// Once marks a seal that carries no body and redeems a one-time clearance.
-	Once bool `json:"once,omitempty"`
-
+	sealed
 	body []byte
 	free func() // gives back the room that body takes; nil where it takes none
+}
+
+// sealed is what a seal says beside the body. It is encoded with gob, which
+// keeps every byte of a header or a path as it came.
+type sealed struct {
+	Host    string
+	Method  string
+	URI     string
+	Scope   string
+	From    provenance
+	Origin  string // for people to read
+	Expires int64  // Unix seconds
+	Header  http.Header
+	// Once marks a seal that carries no body and redeems a one-time clearance.
+	Once bool
 }
 
 // release gives back what c holds.
 func (c *carried) release() {
 	if c.free != nil {
 		c.free()
+		c.free = nil
 	}
 }
 
@@ -65,17 +71,12 @@ func travels(name string) bool {
 	if strings.HasPrefix(name, "Content-") {
 		return name != "Content-Length"
 	}
-	for _, n := range carriedHeaders {
-		if n == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(carriedHeaders, name)
 }
 
 // carry takes from r what a challenge page has to bring back.
 func (h *Handler) carry(r *http.Request, now time.Time) *carried {
-	c := &carried{
+	c := &carried{sealed: sealed{
 		Host:    hostOf(r),
 		Method:  original(r).Method,
 		URI:     originalURI(r),
@@ -84,6 +85,9 @@ func (h *Handler) carry(r *http.Request, now time.Time) *carried {
 		Origin:  originOf(r),
 		Expires: now.Add(sealTTL).Unix(),
 		Header:  make(http.Header),
+	}}
+	if c.From == sameSite && c.Origin == "" {
+		c.From = elsewhere // nobody could say to the visitor where it came from
 	}
 	for name, values := range r.Header {
 		if travels(name) {
@@ -95,18 +99,16 @@ func (h *Handler) carry(r *http.Request, now time.Time) *carried {
 
 // seal encrypts c into the text of the hidden field.
 func (h *Handler) seal(ctx context.Context, c *carried) (string, error) {
-	header, err := json.Marshal(c)
-	if err != nil {
+	var plain bytes.Buffer
+	plain.Grow(len(c.body) + 1<<10)
+	if err := gob.NewEncoder(&plain).Encode(c.sealed); err != nil {
 		return "", err
 	}
-	if len(header) > maxSealedHeader {
+	if plain.Len() > maxSealedHeader {
 		return "", errSealedHeader
 	}
-	plain := make([]byte, 0, 4+len(header)+len(c.body))
-	plain = binary.BigEndian.AppendUint32(plain, uint32(len(header)))
-	plain = append(plain, header...)
-	plain = append(plain, c.body...)
-	box, err := h.sealer.Seal(ctx, plain, nil)
+	plain.Write(c.body)
+	box, err := h.sealer.Seal(ctx, plain.Bytes(), nil)
 	if err != nil {
 		return "", err
 	}
@@ -120,28 +122,28 @@ var (
 )
 
 // open decrypts the hidden field of r. Whatever is not exactly a seal of ours
-// for this request is errSeal.
+// for this request is errSeal. The scope is left to the caller: a config reload
+// may have changed it while a page was open.
 func (h *Handler) open(r *http.Request, text string, now time.Time) (*carried, error) {
 	box, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return nil, errSeal
 	}
 	plain, err := h.sealer.Open(r.Context(), box, nil)
-	if errors.Is(err, keyring.ErrOpen) || len(plain) < 4 && err == nil {
+	switch {
+	case errors.Is(err, keyring.ErrOpen):
 		return nil, errSeal
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errNoKeys, err)
 	}
-	n := binary.BigEndian.Uint32(plain)
-	if n > maxSealedHeader || int64(n) > int64(len(plain)-4) {
+	rest := bytes.NewReader(plain)
+	c := new(carried)
+	// a decoder that is given a ByteReader takes no more than its message
+	if err := gob.NewDecoder(rest).Decode(&c.sealed); err != nil {
 		return nil, errSeal
 	}
-	c := &carried{body: plain[4+n:]}
-	if err := json.Unmarshal(plain[4:4+n], c); err != nil {
-		return nil, errSeal
-	}
-	if c.Host != hostOf(r) || c.URI != originalURI(r) || c.Scope != h.scope || now.Unix() >= c.Expires {
+	c.body = plain[len(plain)-rest.Len():]
+	if c.Host != hostOf(r) || c.URI != originalURI(r) || now.Unix() >= c.Expires {
 		return nil, errSeal
 	}
 	return c, nil
@@ -157,7 +159,9 @@ func (c *carried) restore(r *http.Request) {
 	for name, values := range c.Header {
 		r.Header[name] = values
 	}
-	r.Method = c.Method
+	if original(r).Method != c.Method { // else it is the app's, rewritten or not
+		r.Method = c.Method
+	}
 	r.Body = io.NopCloser(bytes.NewReader(c.body))
 	r.ContentLength = int64(len(c.body))
 	r.TransferEncoding = nil

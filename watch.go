@@ -168,8 +168,7 @@ func (a *App) validateChecks() error {
 		if l.check == nil {
 			continue
 		}
-		_, hasStatusAPI := l.provider.(provider.StatusAPI)
-		c := l.check.resolve(hasStatusAPI)
+		c := l.check.resolve(hasStatusAPI(l.provider))
 		if other, ok := written[l.identity]; ok && other != c {
 			return fmt.Errorf("provider %s has two different bypass_check; write one of them only", l.name)
 		}
@@ -192,9 +191,20 @@ func (a *App) startChecks() {
 		if h == nil {
 			continue
 		}
-		_, hasStatusAPI := l.provider.(provider.StatusAPI)
-		h.start(l.provider.(provider.Prober), written[l.identity].resolve(hasStatusAPI), a.reporter)
+		h.start(l.provider.(provider.Prober), written[l.identity].resolve(hasStatusAPI(l.provider)), a.reporter)
 	}
+}
+
+// hasStatusAPI reports whether a provider can be asked what it says of itself. One
+// that can only with some configurations says so.
+func hasStatusAPI(p any) bool {
+	if _, ok := p.(provider.StatusAPI); !ok {
+		return false
+	}
+	if some, ok := p.(interface{ HasStatusAPI() bool }); ok {
+		return some.HasStatusAPI()
+	}
+	return true
 }
 
 // idKey makes the public ids of identities: an identity contains secrets, and no

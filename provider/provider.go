@@ -51,7 +51,8 @@ type Prober interface {
 	Probe(ctx context.Context) error
 }
 
-// StatusAPI is the ability to ask a provider what it says of its own health.
+// StatusAPI is the ability to ask a provider what it says of its own health. One
+// that has it with some configurations only has a method HasStatusAPI() bool too.
 type StatusAPI interface {
 	// Status returns false where the provider says that it is down. An error
 	// is no answer, which says nothing.

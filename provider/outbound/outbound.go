@@ -104,14 +104,15 @@ func (t Transport) NewClient() (*Client, error) {
 		return nil, err
 	}
 	tr := &http.Transport{
-		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 3 * time.Second,
-		MaxConnsPerHost:     256,
-		MaxIdleConnsPerHost: 32,
-		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  true, // an answer is counted as it comes
-		ForceAttemptHTTP2:   true,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    3 * time.Second,
+		MaxConnsPerHost:        256,
+		MaxIdleConnsPerHost:    32,
+		IdleConnTimeout:        90 * time.Second,
+		DisableCompression:     true, // an answer is counted as it comes
+		MaxResponseHeaderBytes: maxAnswer,
+		ForceAttemptHTTP2:      true,
 	}
 	if t.Proxy != "" {
 		u, err := url.Parse(t.Proxy)
