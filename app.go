@@ -116,6 +116,8 @@ func (a *App) Start() error {
 		Rotate:  time.Duration(a.Keys.Rotate),
 		Logger:  a.logger.Named("keys"),
 	})
+	kind := a.store.(caddy.Module).CaddyModule().ID.Name()
+	runningStore.Store(&kind)
 	a.startChecks()
 	return nil
 }

@@ -448,6 +448,7 @@ type overview struct {
 	wrong     bool
 	throttled time.Time
 	drill     bool
+	mode      string
 	last      probeResult
 	outages   []outage // shared with nobody
 }
@@ -457,7 +458,7 @@ func (h *health) overview(now time.Time) overview {
 	defer h.mu.Unlock()
 	s := overview{
 		state: h.machine.state, since: h.machine.since, reached: h.reached, wrong: h.wrong,
-		last: h.last, outages: append([]outage(nil), h.outages...),
+		mode: h.check.mode, last: h.last, outages: append([]outage(nil), h.outages...),
 	}
 	if h.throttled.After(now) {
 		s.throttled = h.throttled

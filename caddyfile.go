@@ -71,6 +71,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		}
 		handler.Clearance.Scope = hashScope(matcherJSON, handlerJSON)
 	}
+	h.State[providerKey] = handler
 	warnMatcher(h, matcher)
 	warnNested(h)
 	routes := h.NewRoute(matcher, handler)

@@ -60,6 +60,11 @@ func (f *fakeProvider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+func (*fakeProvider) Widget() provider.Widget {
+	return provider.Widget{SiteKey: "key", Script: "https://widget.test/api.js", Markup: `<div class="fake"></div>`,
+		CSP: map[string][]string{"script-src": {"https://widget.test"}}}
+}
+
 func (*fakeProvider) Fields() []string { return []string{"fake-token"} }
 
 func (*fakeProvider) Parse(_ context.Context, _ provider.Request, fields map[string]string) (provider.Token, error) {

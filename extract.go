@@ -18,11 +18,12 @@ const maxTokenLen = 8 << 10
 
 // found is what a request carries for us.
 type found struct {
-	fields map[string]string // of tokens, by name
-	header string            // the token header's value
-	seal   string            // what a challenge page of ours carried
-	page   *carried          // the same, opened
-	body   *heldBody         // what was read in search of both; nil where nothing was
+	fields  map[string]string // of tokens, by name
+	header  string            // the token header's value
+	seal    string            // what a challenge page of ours carried
+	page    *carried          // the same, opened
+	blocked bool              // the page says that the widget could not be loaded
+	body    *heldBody         // what was read in search of both; nil where nothing was
 }
 
 // release lets go of what was read, once the request has been answered.
@@ -127,7 +128,8 @@ func (h *Handler) wanted(format formtoken.Format) []formtoken.Field {
 		fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen, Alternative: len(h.chain) + i})
 	}
 	if format.Kind == formtoken.URLEncoded {
-		fields = append(fields, formtoken.Field{Name: sealField, MaxLen: int(sealedSize(h.MaxReplay)), Optional: true})
+		fields = append(fields, formtoken.Field{Name: sealField, MaxLen: int(sealedSize(h.MaxReplay)), Optional: true},
+			formtoken.Field{Name: blockedField, MaxLen: 1, Optional: true})
 	}
 	return fields
 }
@@ -259,6 +261,7 @@ func (s *search) found() (found, error) {
 	f := found{body: s.body, fields: make(map[string]string)}
 	if !s.longer || s.sealFollows() {
 		f.seal, _ = s.scanner.Value(sealField)
+		f.blocked = f.seal != "" && s.scanner.BeganAt(blockedField) > 0
 	}
 	for _, l := range s.h.chain {
 		for _, name := range l.provider.Fields() {

@@ -18,7 +18,11 @@ import (
 
 	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	_ "github.com/caddy-captcha/caddy-captcha/provider/altcha"
+	_ "github.com/caddy-captcha/caddy-captcha/provider/geetest"
 	_ "github.com/caddy-captcha/caddy-captcha/provider/pow"
+	_ "github.com/caddy-captcha/caddy-captcha/provider/siteverify"
+	_ "github.com/caddy-captcha/caddy-captcha/provider/trustcaptcha"
 	_ "github.com/caddy-captcha/caddy-captcha/store/memory"
 	"github.com/caddy-captcha/caddy-captcha/web"
 )
@@ -214,6 +218,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.fault(w, r, err, now)
 	}
 	d := h.decide(f)
+	if d.verb == verbForward && fd.page != nil && !fd.page.returns() {
+		d = decision{verb: verbDeny, reason: reasonBadRequest, status: http.StatusBadRequest}
+	}
 	if d.verb == verbForward && d.failover != "" {
 		f.status, f.reason = statusFailover, d.reason
 	}
@@ -254,8 +261,10 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now t
 		return f, fd, err
 	}
 	h.fresh(r.Context())
-	f = finding{status: statusMissing, reason: reasonTokenMissing}
-	if !fd.none() {
+	switch f = h.missing(); {
+	case fd.blocked && fd.page != nil && f.situation == "":
+		f = in(widgetBlocked) // on the word of a page of ours
+	case !fd.none():
 		f = h.verify(r.Context(), h.request(r, now), fd)
 	}
 	if f.status != statusPassed && f.situation == "" {
@@ -301,7 +310,7 @@ func (h *Handler) judgePage(r *http.Request, fd found, f finding, now time.Time)
 	case errors.Is(err, errNoKeys):
 		h.logger.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
 		return refused(http.StatusServiceUnavailable, reasonTryAgain), found{body: fd.body}, nil
-	case err != nil || c.Once || c.From == elsewhere:
+	case err != nil || !c.returns() && !fd.blocked:
 		return bad, found{body: fd.body}, nil
 	}
 	fd.page = c

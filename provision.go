@@ -250,7 +250,7 @@ func (h *Handler) Validate() error {
 	if h.VerifyTimeout < 0 || time.Duration(h.VerifyTimeout) > time.Minute {
 		return fmt.Errorf("verify_timeout must be at most 1m, got %s", time.Duration(h.VerifyTimeout))
 	}
-	if slices.Contains(h.tokenFields, sealField) {
+	if slices.Contains(h.tokenFields, sealField) || slices.Contains(h.tokenFields, blockedField) {
 		return fmt.Errorf("token_field: %s is the challenge page's own field; write another name", sealField)
 	}
 	return errors.Join(h.BypassCheck.validate(), h.app.validateChecks(), h.validateSizes(), h.validateClearance(), h.validateOrigins(), h.validateChallenge())

@@ -20,6 +20,9 @@ import (
 const (
 	// sealField is the one hidden field that a challenge page carries.
 	sealField = "captcha-seal"
+	// blockedField is what a page sends instead of a token where the browser
+	// could not load the provider's widget.
+	blockedField = "captcha-blocked"
 	sealTTL   = time.Hour
 	// sealSlack is what a sealed request may be longer than a third more than
 	// its body: headers, token, nonce.
@@ -50,6 +53,9 @@ type sealed struct {
 	// Once marks a seal that carries no body and redeems a one-time clearance.
 	Once bool
 }
+
+// returns reports whether a page may bring the request back by itself.
+func (c *carried) returns() bool { return !c.Once && c.From != elsewhere }
 
 // release gives back what c holds.
 func (c *carried) release() {

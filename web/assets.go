@@ -21,6 +21,15 @@ var solverJS string
 //go:embed pool.js
 var poolJS string
 
+//go:embed pow.js
+var powJS string
+
+//go:embed widget.js
+var widgetJS string
+
+//go:embed widget.css
+var widgetCSS string
+
 //go:embed page.js
 var pageJS string
 
@@ -28,8 +37,17 @@ var pageJS string
 var (
 	packedCSS    = template.CSS(pack(pageCSS))
 	packedSolver = template.JS(pack(solverJS))
-	packedPage   = template.JS(pack(poolJS + pageJS))
+	packedPage   = script(poolJS, powJS, pageJS)
+
+	packedWidgetCSS = template.CSS(pack(pageCSS + widgetCSS))
+	packedWidget    = script(widgetJS, pageJS)
 )
+
+// script makes one function of files, so that a provider's script finds no name
+// of theirs taken.
+func script(files ...string) template.JS {
+	return template.JS("(() => {\n" + pack(strings.Join(files, "\n")) + "})();\n")
+}
 
 // pack leaves out blank lines, indentation, and lines that are nothing but one
 // comment. It knows no syntax: our files have no strings over several lines.

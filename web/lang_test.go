@@ -22,13 +22,13 @@ func TestLanguagesAreComplete(t *testing.T) {
 				t.Errorf("%s lacks %s", l.tag, key)
 			case strings.TrimSpace(got) != got || got == "":
 				t.Errorf("%s: %s is empty or has space around it", l.tag, key)
-			case strings.Count(got, "{from}") != strings.Count(want, "{from}"):
-				t.Errorf("%s: %s does not have {from} where English has it", l.tag, key)
+			case strings.Count(got, "{from}") != strings.Count(want, "{from}"), strings.Count(got, "{host}") != strings.Count(want, "{host}"):
+				t.Errorf("%s: %s does not have {from} or {host} where English has it", l.tag, key)
 			case l.tag != "en" && got == want:
 				t.Errorf("%s: %s is not translated", l.tag, key)
 			}
 			// texts are text: no HTML, no entities, nothing invisible
-			rest := strings.ReplaceAll(got, "{from}", "")
+			rest := strings.NewReplacer("{from}", "", "{host}", "").Replace(got)
 			if regexp.MustCompile(`[<>{}\\]|&\w+;`).MatchString(rest) || strings.ContainsFunc(rest, unicode.IsControl) {
 				t.Errorf("%s: %s holds markup: %q", l.tag, key, got)
 			}
@@ -43,7 +43,7 @@ func TestLanguagesAreComplete(t *testing.T) {
 
 // Every text is used by the page, and the page uses no other.
 func TestLanguagesAreUsed(t *testing.T) {
-	var used []string
+	used := slices.Clone(widgetTexts)
 	for kind := Submit; kind <= Stop; kind++ {
 		used = append(used, scriptTexts[kind]...)
 	}
@@ -56,8 +56,8 @@ func TestLanguagesAreUsed(t *testing.T) {
 			t.Errorf("%s is never shown", key)
 		}
 	}
-	for _, m := range regexp.MustCompile(`'([a-z]+(?:-[a-z]+)+|working|failed|retry|sending|back)'`).FindAllStringSubmatch(pageJS, -1) {
-		if _, ok := locales[0].text[m[1]]; !ok && m[1] != "same-origin" && m[1] != "no-store" {
+	for _, m := range regexp.MustCompile(`'([a-z]+(?:-[a-z]+)+|working|failed|retry|sending|back)'`).FindAllStringSubmatch(pageJS+powJS+widgetJS, -1) {
+		if _, ok := locales[0].text[m[1]]; !ok && !slices.Contains([]string{"same-origin", "no-store", "captcha-widget", "captcha-blocked"}, m[1]) {
 			t.Errorf("the script uses %s, which is no text", m[1])
 		}
 	}

@@ -84,11 +84,25 @@ type Page struct {
 	// Reference is an id for support.
 	Reference string
 
-	// Field is the name of the token's form field.
+	// Field is the name of the token's form field, where there is no Widget.
 	Field string
 
-	// Challenge is an ALTCHA v1 challenge.
+	// Challenge is an ALTCHA v1 challenge. For a Widget it is whatever JSON the
+	// provider issues, or empty.
 	Challenge json.RawMessage
+
+	// Widget is the provider's widget that the page shows. Without one, the page
+	// solves the challenge itself.
+	Widget *Widget
+
+	// Fields are the names of the fields that are the Widget's token together, in
+	// the order in which the page sends them.
+	Fields []string
+
+	// BlockedFallback is for a Widget: where it cannot be loaded, the page says so
+	// and then asks for the challenge of another provider. It posts [BlockedField]
+	// and the seal, and no token.
+	BlockedFallback bool
 
 	// Seal is what the page carries, in base64url.
 	Seal string
@@ -112,17 +126,28 @@ func (t *Template) Render(p Page) (Rendered, error) {
 	if err := t.page.Execute(&html, v); err != nil {
 		return Rendered{}, fmt.Errorf("rendering the %s page: %w", p.Kind, err)
 	}
-	return Rendered{HTML: html.Bytes(), CSP: t.csp(p.Kind, v.Nonce), Language: v.Lang}, nil
+	return Rendered{HTML: html.Bytes(), CSP: t.csp(p, v.Nonce), Language: v.Lang}, nil
 }
 
 // csp is the policy of a page. Everything it does not name is forbidden.
-func (t *Template) csp(k Kind, nonce string) string {
+func (t *Template) csp(p Page, nonce string) string {
+	own := "'nonce-" + nonce + "'"
+	sources := map[string][]string{"style-src": {own}, "img-src": t.images}
+	if p.Kind != Stop {
+		sources["script-src"], sources["connect-src"] = []string{own}, []string{"'self'"}
+		if p.Widget == nil {
+			sources["worker-src"] = []string{"blob:"}
+		} else {
+			p.Widget.allow(sources, own)
+		}
+	}
 	var b strings.Builder
 	b.WriteString("default-src 'none'; ")
-	if k != Stop {
-		fmt.Fprintf(&b, "script-src 'nonce-%s'; worker-src blob:; connect-src 'self'; ", nonce)
+	for _, directive := range directives {
+		if list := sources[directive]; len(list) > 0 {
+			b.WriteString(directive + " " + strings.Join(list, " ") + "; ")
+		}
 	}
-	fmt.Fprintf(&b, "style-src 'nonce-%s'; img-src %s; ", nonce, t.images)
 	b.WriteString(formAction)
 	b.WriteString("frame-ancestors 'none'; base-uri 'none'")
 	return b.String()
@@ -134,7 +159,8 @@ func (t *Template) csp(k Kind, nonce string) string {
 // has taken the form). Sign-in and payment answer with such redirects, custom
 // schemes included, so no list of sources would do. Nothing else is weaker for
 // it: the page's only form has no action, all values are escaped, a <base> is
-// forbidden, and so is every script but ours.
+// forbidden, and so is every script but ours and that of the provider's widget,
+// which could do as it likes anyway.
 const formAction = ""
 
 // newNonce returns 128 random bits. The URL alphabet needs no escaping in HTML.
@@ -157,12 +183,14 @@ func (p Page) validate() error {
 	switch {
 	case p.Kind == Stop:
 		return nil
-	case p.Field == "":
+	case p.Field == "" && p.Widget == nil:
 		return errors.New("page without the name of the token's field")
 	case p.Seal == "":
 		return errors.New("page without a seal")
 	case p.Kind == Confirm && p.From == "":
 		return errors.New("confirmation page that does not say where the form came from")
+	case p.Widget != nil:
+		return p.validateWidget()
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ import (
 //
 // The parts, all of which are needed but .Style and .Help:
 //
-//	.Check   what is going on: explanation, progress, button, text without JavaScript
+//	.Check   what is going on: explanation, progress or the provider's widget, button, text without JavaScript
 //	.Script  the script (nothing on a page that stops); where it stands, solving starts
 //	.Form    the form that is carried (nothing on a page that stops); best put last, it can be large
 //	.Help    the contact and the reference
@@ -49,9 +49,10 @@ import (
 // Scripts of your own belong into a block or a module: ours has names at the top.
 // The page's Content-Security-Policy allows neither style attributes nor event
 // handlers in attributes; images may come from the site itself or from data URLs.
+// Where a provider's widget is shown, it allows what that needs as well.
 type Template struct {
 	page   *template.Template
-	images string // the sources of the img-src directive
+	images []string // the sources of the img-src directive
 }
 
 // parts holds the ready parts. Its templates get a *view.
@@ -62,7 +63,7 @@ func Default() *Template { return defaultTemplate() }
 
 var defaultTemplate = sync.OnceValue(func() *Template {
 	t := template.Must(template.New("page.html").Parse(pageHTML))
-	return &Template{page: t, images: "data:"}
+	return &Template{page: t, images: []string{"data:"}}
 })
 
 // Parse reads an operator's own template and tries it out, so that one that
@@ -72,7 +73,7 @@ func Parse(name, text string) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Template{page: page, images: "'self' data:"}
+	t := &Template{page: page, images: []string{"'self'", "data:"}}
 	for kind := Submit; kind <= Stop; kind++ {
 		if err := t.try(kind); err != nil {
 			return nil, fmt.Errorf("template %s: %w", name, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,7 +25,7 @@ func newView(p Page) (*view, error) {
 	}
 	v := &view{Page: p, Nonce: newNonce(), locale: matchLocale(p.AcceptLanguage)}
 	v.Lang, v.Dir = v.locale.tag, v.locale.dir
-	if p.Kind == Stop {
+	if p.Kind == Stop || p.Widget != nil {
 		return v, nil
 	}
 	var err error
@@ -46,11 +47,24 @@ func (v *view) Text(key string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("there is no text %q", key)
 	}
-	from := v.From
-	if v.Dir == "rtl" {
-		from = "\u2068" + from + "\u2069" // an isolate keeps the URL's own direction
+	if !strings.Contains(text, "{") {
+		return text, nil
 	}
-	return strings.ReplaceAll(text, "{from}", from), nil
+	from, host := v.From, v.widgetHost()
+	if v.Dir == "rtl" {
+		from, host = "\u2068"+from+"\u2069", "\u2068"+host+"\u2069" // isolates keep the URLs' own direction
+	}
+	return strings.NewReplacer("{from}", from, "{host}", host).Replace(text), nil
+}
+
+// widgetHost names where the widget comes from.
+func (v *view) widgetHost() string {
+	if v.Widget != nil {
+		if host := v.Widget.host(); host != "" {
+			return host
+		}
+	}
+	return v.Host
 }
 
 // Problem is the text of the reason, empty where nothing went wrong.
@@ -87,22 +101,38 @@ var scriptTexts = map[Kind][]string{
 	Redeem:  {"working", "failed", "retry", "redeem-ready", "redeem-tab", "back"},
 }
 
+// widgetTexts are those that it shows in addition where there is a widget.
+var widgetTexts = []string{"widget-loading", "widget-ready", "widget-slow", "widget-blocked", "widget-next", "widget-other"}
+
 // Data is what the script works with.
 func (v *view) Data() (map[string]any, error) {
+	keys := scriptTexts[v.Kind]
+	if v.Widget != nil {
+		keys = slices.Concat(keys, widgetTexts)
+	}
 	texts := make(map[string]string)
-	for _, key := range scriptTexts[v.Kind] {
+	for _, key := range keys {
 		text, err := v.Text(key)
 		if err != nil {
 			return nil, err
 		}
 		texts[key] = text
 	}
-	return map[string]any{
-		"kind":      v.Kind.String(),
-		"challenge": v.puzzle,
-		"lifetime":  v.lifetime.Milliseconds(),
-		"text":      texts,
-	}, nil
+	data := map[string]any{"kind": v.Kind.String(), "text": texts, "challenge": nil}
+	if w := v.Widget; w != nil {
+		if len(v.Challenge) > 0 {
+			data["challenge"] = v.Challenge
+		}
+		data["fields"] = v.Fields
+		data["widget"] = map[string]any{
+			"script": w.Script, "module": w.Module, "siteKey": w.SiteKey, "lang": v.Lang, "fallback": v.BlockedFallback,
+		}
+		return data, nil
+	}
+	data["challenge"] = v.puzzle
+	data["fields"] = []string{v.Field}
+	data["lifetime"] = v.lifetime.Milliseconds()
+	return data, nil
 }
 
 // ContactLink is the target of the link to the contact.
@@ -124,6 +154,23 @@ func (v *view) part(name string) (template.HTML, error) {
 
 // The files, as the parts need them.
 
-func (v *view) CSS() template.CSS     { return packedCSS }
+func (v *view) CSS() template.CSS {
+	if v.Widget != nil {
+		return packedWidgetCSS
+	}
+	return packedCSS
+}
+
 func (v *view) SolverJS() template.JS { return packedSolver }
-func (v *view) PageJS() template.JS   { return packedPage }
+
+func (v *view) PageJS() template.JS {
+	if v.Widget != nil {
+		return packedWidget
+	}
+	return packedPage
+}
+
+// The widget's own, which are trusted.
+
+func (v *view) Markup() template.HTML { return template.HTML(v.Widget.Markup) }
+func (v *view) GlueJS() template.JS   { return template.JS(v.Widget.Glue) }

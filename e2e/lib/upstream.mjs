@@ -71,5 +71,5 @@ export const receipt = (seen) => `<!doctype html><html lang="en"><title>received
 
 // html is a page of the app.
 export const html = (body, head = '') => `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>the app</title><link rel="icon" href="data:,">${head}</head>
+<html lang="en"><head><meta charset="utf-8"><title>the app</title>${head}</head>
 <body>${body}</body></html>`;

@@ -31,7 +31,11 @@ func client(t *testing.T, transport outbound.Transport) *outbound.Client {
 }
 
 func get(c *outbound.Client, url string) (outbound.Answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 150*time.Millisecond)
+	return getWithin(10*time.Second, c, url)
+}
+
+func getWithin(d time.Duration, c *outbound.Client, url string) (outbound.Answer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/a?secret=hidden", nil)
 	if err != nil {
@@ -67,7 +71,11 @@ func TestDo(t *testing.T) {
 		if fault == providertest.BadCertificate {
 			url = s.TLSURL()
 		}
-		_, err := get(c, url)
+		patience := 10 * time.Second
+		if fault == providertest.Hang || fault == providertest.SlowDrip {
+			patience = 150 * time.Millisecond
+		}
+		_, err := getWithin(patience, c, url)
 		var f *provider.Fault
 		if !errors.As(err, &f) || f.Class != want.Class || f.Again != want.Again {
 			t.Errorf("%s: %v, want %+v", fault, err, want)

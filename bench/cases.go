@@ -1,0 +1,155 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// bench is one run.
+type bench struct {
+	options
+	dir      string
+	upstream *upstream
+}
+
+func (b *bench) www() string { return filepath.Join(b.dir, "www") }
+
+// kase is one thing to measure.
+type kase struct {
+	name string
+	goal float64 // the least ratio of throughput; 0 where there is none
+	// prepare returns the loads of both servers, with their requests.
+	prepare func(ctx context.Context, b *bench, rounds int, plain, ours *server) (p, o *load, err error)
+	control bool // the second server has no captcha either
+	upload  bool
+}
+
+func cases() []kase {
+	return []kase{
+		{name: "control", control: true, prepare: get("/form")},
+		{name: "unmatched-get", goal: 0.99, prepare: get("/")},
+		{name: "matched-get", goal: 0.98, prepare: get("/form")},
+		{name: "cleared-post", goal: 0.95, prepare: clearedPost},
+		{name: "token-post", goal: 0.85, prepare: tokenPost},
+		{name: "challenge-page", goal: 0.8, prepare: answerOfOurs("page.html", acceptHTML)},
+		{name: "problem-json", prepare: answerOfOurs("problem.json", acceptJSON)},
+		{name: "upload", upload: true},
+	}
+}
+
+func caseNames() []string {
+	var names []string
+	for _, c := range cases() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// loads returns a load for both servers.
+func (b *bench) loads(plain, ours *server, plainAddr, oursAddr string, plainStatus, oursStatus int) (p, o *load, err error) {
+	if p, err = newLoad(plain, plainAddr, b.connections, plainStatus); err != nil {
+		return nil, nil, err
+	}
+	if o, err = newLoad(ours, oursAddr, b.connections, oursStatus); err != nil {
+		p.close()
+		return nil, nil, err
+	}
+	return p, o, nil
+}
+
+func get(path string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
+	return func(_ context.Context, b *bench, _ int, plain, ours *server) (*load, *load, error) {
+		p, o, err := b.loads(plain, ours, plain.proxy, ours.proxy, 200, 200)
+		if err == nil {
+			p.request = request("GET", plain.proxy, path, "", acceptHTML, "", "")
+			o.request = request("GET", ours.proxy, path, "", acceptHTML, "", "")
+		}
+		return p, o, err
+	}
+}
+
+func clearedPost(ctx context.Context, b *bench, _ int, plain, ours *server) (*load, *load, error) {
+	cookie, err := clearance(ctx, ours.cleared)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, o, err := b.loads(plain, ours, plain.cleared, ours.cleared, 200, 200)
+	if err == nil {
+		p.request = request("POST", plain.cleared, "/form", cookie, acceptHTML, urlencoded, form(""))
+		o.request = request("POST", ours.cleared, "/form", cookie, acceptHTML, urlencoded, form(""))
+	}
+	return p, o, err
+}
+
+func tokenPost(ctx context.Context, b *bench, rounds int, plain, ours *server) (*load, *load, error) {
+	begin := time.Now()
+	perSlice := max(1, b.tokens/b.rounds)
+	list, err := tokens(ctx, ours.proxy, perSlice*(rounds+1)) // one slice is to get warm
+	if err != nil {
+		return nil, nil, err
+	}
+	fmt.Fprintf(os.Stderr, "  %d tokens in %v\n", len(list), time.Since(begin).Round(time.Second/10))
+	p, o, err := b.loads(plain, ours, plain.proxy, ours.proxy, 200, 200)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.perSlice, o.perSlice = perSlice, perSlice
+	for _, t := range list {
+		p.list = append(p.list, request("POST", plain.proxy, "/form", "", acceptHTML, urlencoded, form(t)))
+		o.list = append(o.list, request("POST", ours.proxy, "/form", "", acceptHTML, urlencoded, form(t)))
+	}
+	return p, o, nil
+}
+
+// answerOfOurs compares what we answer to a post without a token with a static
+// file of the same size, served by Caddy's file server.
+func answerOfOurs(file, accept string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
+	return func(ctx context.Context, b *bench, _ int, plain, ours *server) (*load, *load, error) {
+		post := request("POST", ours.proxy, "/form", "", accept, urlencoded, form(""))
+		body, err := answerTo(ctx, ours.proxy, accept)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := os.MkdirAll(b.www(), 0o755); err != nil {
+			return nil, nil, err
+		}
+		if err := os.WriteFile(filepath.Join(b.www(), file), body, 0o644); err != nil {
+			return nil, nil, err
+		}
+		fmt.Fprintf(os.Stderr, "  %d bytes\n", len(body))
+		p, o, err := b.loads(plain, ours, plain.files, ours.proxy, 200, 403)
+		if err == nil {
+			p.request = request("GET", plain.files, "/"+file, "", accept, "", "")
+			o.request = post
+		}
+		return p, o, err
+	}
+}
+
+func answerTo(ctx context.Context, addr, accept string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/form", strings.NewReader(form("")))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", urlencoded)
+	r.Header.Set("Accept", accept)
+	r.Header.Set("Origin", "http://"+addr)
+	r.Header.Set("Referer", "http://"+addr+"/form")
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusForbidden {
+		return nil, fmt.Errorf("a post without a token: %s", resp.Status)
+	}
+	return io.ReadAll(resp.Body)
+}

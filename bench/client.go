@@ -1,0 +1,186 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// conn is a keep-alive connection of a client that does as little as it can:
+// it shares the machine with what it measures.
+type conn struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func dial(addr string) (*conn, error) {
+	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{c, bufio.NewReaderSize(c, 32<<10)}, nil
+}
+
+// do sends a request, and reads the answer to its end.
+func (c *conn) do(request []byte) (status int, err error) {
+	if _, err := c.Write(request); err != nil {
+		return 0, err
+	}
+	return c.answer()
+}
+
+// answer reads an answer that says how long it is.
+func (c *conn) answer() (status int, err error) {
+	line, err := c.r.ReadSlice('\n')
+	if err != nil {
+		return 0, err
+	}
+	if len(line) < 12 {
+		return 0, fmt.Errorf("not an HTTP/1.1 answer: %q", line)
+	}
+	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return 0, err
+	}
+	length := -1
+	for {
+		if line, err = c.r.ReadSlice('\n'); err != nil {
+			return 0, err
+		}
+		if len(line) <= 2 {
+			break
+		}
+		const name = "Content-Length:"
+		if len(line) > len(name) && bytes.EqualFold(line[:len(name)], []byte(name)) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(name):]))); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if length < 0 {
+		return status, errors.New("an answer without Content-Length")
+	}
+	_, err = c.r.Discard(length)
+	return status, err
+}
+
+// sample is what one slice has shown.
+type sample struct {
+	requests  int
+	took      time.Duration
+	cpu       time.Duration // of the server
+	latencies []time.Duration
+}
+
+func (s sample) rate() float64       { return float64(s.requests) / s.took.Seconds() }
+func (s sample) cpuPerReq() float64  { return s.cpu.Seconds() / float64(s.requests) }
+func (s sample) p(q float64) float64 { return percentile(s.latencies, q).Seconds() }
+
+// load sends one kind of request to one server.
+type load struct {
+	server *server
+	conns  []*conn
+	status int // of every answer
+	slices int // so far
+
+	// one request for all, or in turn those of a list, of which every slice
+	// has a part of its own
+	request  []byte
+	list     [][]byte
+	perSlice int
+}
+
+func newLoad(s *server, addr string, connections, status int) (*load, error) {
+	l := &load{server: s, status: status}
+	for range connections {
+		c, err := dial(addr)
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.conns = append(l.conns, c)
+	}
+	return l, nil
+}
+
+func (l *load) close() {
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+}
+
+// source returns a function that gives the next request; nil at the end.
+func (l *load) source() func() []byte {
+	defer func() { l.slices++ }()
+	if l.list == nil {
+		return func() []byte { return l.request }
+	}
+	part := l.list[l.slices*l.perSlice : (l.slices+1)*l.perSlice]
+	var next atomic.Int64
+	return func() []byte {
+		if i := int(next.Add(1)) - 1; i < len(part) {
+			return part[i]
+		}
+		return nil
+	}
+}
+
+// slice sends requests for some time, or as long as there are some.
+func (l *load) slice(d time.Duration) (sample, error) {
+	next := l.source()
+	before, err := l.server.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	var wg sync.WaitGroup
+	latencies, errs := make([][]time.Duration, len(l.conns)), make([]error, len(l.conns))
+	begin := time.Now()
+	end := begin.Add(d)
+	if l.list != nil {
+		end = begin.Add(time.Minute)
+	}
+	for i, c := range l.conns {
+		_ = c.SetDeadline(end.Add(30 * time.Second))
+		wg.Go(func() { latencies[i], errs[i] = l.send(c, next, end) })
+	}
+	wg.Wait()
+	s := sample{took: time.Since(begin)}
+	after, err := l.server.cpu()
+	s.cpu = after - before
+	for _, part := range latencies {
+		s.latencies = append(s.latencies, part...)
+	}
+	s.requests = len(s.latencies)
+	if err = errors.Join(append(errs, err)...); err == nil && s.requests == 0 {
+		err = errors.New("no request was answered in time")
+	}
+	return s, err
+}
+
+func (l *load) send(c *conn, next func() []byte, end time.Time) ([]time.Duration, error) {
+	var latencies []time.Duration
+	for now := time.Now(); now.Before(end); {
+		request := next()
+		if request == nil {
+			break
+		}
+		status, err := c.do(request)
+		if err != nil {
+			return nil, err
+		}
+		if status != l.status {
+			return nil, fmt.Errorf("status %d instead of %d", status, l.status)
+		}
+		done := time.Now()
+		latencies = append(latencies, done.Sub(now))
+		now = done
+	}
+	return latencies, nil
+}

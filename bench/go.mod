@@ -1,0 +1,3 @@
+module github.com/caddy-captcha/caddy-captcha/bench
+
+go 1.26.0

@@ -1,0 +1,110 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// result is what a case has shown: one sample of each server for every round.
+type result struct {
+	kase
+	plain, ours []sample
+
+	// of uploads only
+	mb                  int
+	plainPeak, oursPeak int64
+}
+
+// measure runs one case. Two processes of the same program differ by some per
+// cent for as long as they live, so every few rounds are on two new servers.
+func (b *bench) measure(ctx context.Context, c kase) (result, error) {
+	r := result{kase: c}
+	restarts := b.restarts
+	if c.upload || b.profile != "" {
+		restarts = 1
+	}
+	for i := range restarts {
+		rounds := b.rounds / restarts
+		if i < b.rounds%restarts {
+			rounds++
+		}
+		if err := b.generation(ctx, &r, rounds, i%2 == 1); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// generation measures some rounds on two new servers.
+func (b *bench) generation(ctx context.Context, r *result, rounds int, oursFirst bool) error {
+	servers := make(map[string]*server)
+	names := []string{"plain", "captcha"}
+	if oursFirst {
+		slices.Reverse(names)
+	}
+	for _, name := range names {
+		s, err := b.start(ctx, name, name == "captcha" && !r.control)
+		if err != nil {
+			return err
+		}
+		defer s.stop()
+		servers[name] = s
+	}
+	plain, ours := servers["plain"], servers["captcha"]
+	if r.upload {
+		return errors.Join(b.measureUploads(ctx, r, plain, ours), logged(plain, ours))
+	}
+	p, o, err := r.prepare(ctx, b, rounds, plain, ours)
+	if err != nil {
+		return errors.Join(err, logged(plain, ours))
+	}
+	defer p.close()
+	defer o.close()
+	if b.profile != "" {
+		return errors.Join(b.profileCase(ctx, r.kase, p, o), logged(plain, ours))
+	}
+	return errors.Join(b.alternate(ctx, r, rounds, p, o), logged(plain, ours))
+}
+
+// alternate measures both servers in turn, the second one first in every
+// other round. A first slice on both is for getting warm.
+func (b *bench) alternate(ctx context.Context, r *result, rounds int, p, o *load) error {
+	for round := -1; round < rounds; round++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		order := []*load{p, o}
+		if round%2 == 1 {
+			order = []*load{o, p}
+		}
+		samples := make(map[*load]sample)
+		for _, l := range order {
+			s, err := l.slice(b.slice)
+			if err != nil {
+				return err
+			}
+			samples[l] = s
+			time.Sleep(20 * time.Millisecond) // let what has begun end
+		}
+		if round >= 0 {
+			r.plain, r.ours = append(r.plain, samples[p]), append(r.ours, samples[o])
+		}
+	}
+	return nil
+}
+
+// logged returns what the servers have complained about.
+func logged(servers ...*server) error {
+	var errs []error
+	for _, s := range servers {
+		s.stop() // nothing writes the log any more
+		if s.log.Len() > 0 {
+			errs = append(errs, errors.New(s.log.String()))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,267 @@
+package captcha
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/caddy-captcha/caddy-captcha/provider"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "captcha",
+		Usage: "status | drill | check",
+		Short: "Shows and rehearses the health of CAPTCHA providers",
+		Long: `
+caddy captcha status     what the running Caddy knows of every provider
+caddy captcha drill      makes a provider count as down, or ends that
+caddy captcha check      reaches every provider of a config with its keys`,
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.AddCommand(statusCommand(), drillCommand(), checkCommand())
+		},
+	})
+}
+
+// withAdmin adds the flags that say where the running Caddy is.
+func withAdmin(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringP("address", "", "", "The address of the admin API")
+	cmd.Flags().StringP("config", "c", "", "Configuration file to take the admin address from")
+	cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter to apply")
+	return cmd
+}
+
+// admin asks the admin API of the running Caddy.
+func admin(fl caddycmd.Flags, method, uri string, body io.Reader) ([]byte, error) {
+	address, err := caddycmd.DetermineAdminAPIAddress(fl.String("address"), nil, fl.String("config"), fl.String("adapter"))
+	if err != nil {
+		return nil, fmt.Errorf("finding the admin address: %w", err)
+	}
+	resp, err := caddycmd.AdminAPIRequest(address, method, uri, http.Header{"Content-Type": {"application/json"}}, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+}
+
+func statusCommand() *cobra.Command {
+	cmd := withAdmin(&cobra.Command{
+		Use:   "status [--watch | --json]",
+		Short: "Shows what is known of every provider",
+		RunE:  caddycmd.WrapCommandFuncForCobra(runStatus),
+	})
+	cmd.Flags().BoolP("watch", "w", false, "Keep the table current")
+	cmd.Flags().Bool("json", false, "Print the admin API's document")
+	return cmd
+}
+
+func runStatus(fl caddycmd.Flags) (int, error) {
+	for {
+		body, err := admin(fl, http.MethodGet, "/captcha/status", nil)
+		if err != nil {
+			return caddy.ExitCodeFailedStartup, err
+		}
+		if fl.Bool("json") {
+			fmt.Println(string(bytes.TrimSpace(body)))
+			return caddy.ExitCodeSuccess, nil
+		}
+		if fl.Bool("watch") {
+			fmt.Print("\x1b[H\x1b[2J") // home, and clear the screen
+		}
+		if err := printStatus(os.Stdout, body, time.Now()); err != nil {
+			return caddy.ExitCodeFailedStartup, err
+		}
+		if !fl.Bool("watch") {
+			return caddy.ExitCodeSuccess, nil
+		}
+		time.Sleep(2 * time.Second)
+	}
+}
+
+// printStatus prints the status document as a table.
+func printStatus(w io.Writer, body []byte, now time.Time) error {
+	var doc statusDoc
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return fmt.Errorf("the admin API's answer: %w", err)
+	}
+	if len(doc.Providers) == 0 {
+		_, err := fmt.Fprintln(w, "No provider is called over the network: nothing can be down.")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "PROVIDER\tID\tSTATE\tFOR\tCHECK\tOUTAGES\tFAILED OVER\tNOTE")
+	for _, p := range doc.Providers {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", p.Name, p.ID, p.State,
+			now.Sub(p.Since).Round(time.Second), p.BypassCheck, len(p.Outages), p.FailedOver, noteOn(p))
+	}
+	return t.Flush()
+}
+
+// noteOn says what somebody must know of a provider at once.
+func noteOn(p providerDoc) string {
+	switch {
+	case p.Drill:
+		return "drill"
+	case p.Misconfigured:
+		return "refuses our keys: " + p.lastError()
+	case p.State.isDown() && !p.Reached:
+		return "never reached, check the egress firewall: " + p.lastError()
+	case p.State.isDown() || p.State == suspect:
+		return p.lastError()
+	case p.ThrottledUntil != nil:
+		return "quota spent until " + p.ThrottledUntil.Format(time.TimeOnly)
+	}
+	return ""
+}
+
+func (p providerDoc) lastError() string {
+	if p.LastProbe == nil {
+		return ""
+	}
+	return p.LastProbe.Error
+}
+
+func drillCommand() *cobra.Command {
+	cmd := withAdmin(&cobra.Command{
+		Use:   "drill <provider> [--for 10m | --stop]",
+		Short: "Makes a provider count as down, or ends that",
+		Args:  cobra.ExactArgs(1),
+		RunE:  caddycmd.WrapCommandFuncForCobra(runDrill),
+	})
+	cmd.Flags().String("for", "10m", "How long, at most 24h")
+	cmd.Flags().Bool("stop", false, "End the drill")
+	return cmd
+}
+
+func runDrill(fl caddycmd.Flags) (int, error) {
+	uri, method, body := "/captcha/drill/"+url.PathEscape(fl.Arg(0)), http.MethodPost, io.Reader(nil)
+	if fl.Bool("stop") {
+		method = http.MethodDelete
+	} else {
+		text, err := json.Marshal(map[string]string{"for": fl.String("for")})
+		if err != nil {
+			return caddy.ExitCodeFailedStartup, err
+		}
+		body = bytes.NewReader(text)
+	}
+	if _, err := admin(fl, method, uri, body); err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	return caddy.ExitCodeSuccess, nil
+}
+
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check --config <file> [--adapter <name>] [--envfile <file>]",
+		Short: "Reaches every provider of a config with its keys, before production does",
+		RunE:  caddycmd.WrapCommandFuncForCobra(runCheck),
+	}
+	cmd.Flags().StringP("config", "c", "", "Configuration file")
+	cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter to apply")
+	cmd.Flags().String("envfile", "", "Environment file to load")
+	return cmd
+}
+
+func runCheck(fl caddycmd.Flags) (int, error) {
+	if name := fl.String("envfile"); name != "" {
+		if err := loadEnv(name); err != nil {
+			return caddy.ExitCodeFailedStartup, err
+		}
+	}
+	text, _, _, err := caddycmd.LoadConfig(fl.String("config"), fl.String("adapter"))
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	ok, err := checkConfig(os.Stdout, text)
+	if err != nil || !ok {
+		return caddy.ExitCodeFailedStartup, err
+	}
+	return caddy.ExitCodeSuccess, nil
+}
+
+// checkConfig probes every provider of a config that is not run. What it
+// provisions ends with the process.
+func checkConfig(w io.Writer, config []byte) (ok bool, err error) {
+	var cfg caddy.Config
+	if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
+		return false, err
+	}
+	ctx, err := caddy.ProvisionContext(&cfg)
+	if err != nil {
+		return false, err
+	}
+	app, err := ctx.AppIfConfigured("captcha")
+	if err != nil {
+		return false, fmt.Errorf("this config has no captcha: %w", err)
+	}
+	return checkLinks(w, app.(*App).links)
+}
+
+// checkLinks asks every provider and prints a table.
+func checkLinks(w io.Writer, links []*link) (ok bool, err error) {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "PROVIDER\tRESULT\tTOOK")
+	ok = true
+	for _, l := range links {
+		result, took := checkLink(l)
+		ok = ok && result == "ok"
+		fmt.Fprintf(t, "%s\t%s\t%s\n", l.name, result, took.Round(time.Millisecond))
+	}
+	return ok, t.Flush()
+}
+
+// checkLink asks one provider.
+func checkLink(l *link) (result string, took time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	start := time.Now()
+	h := &health{name: l.name, report: reporter{logger: zap.NewNop()}}
+	if err := h.ask(ctx, l.provider.(provider.Prober)); err != nil {
+		return err.Error(), time.Since(start)
+	}
+	return "ok", time.Since(start)
+}
+
+// loadEnv sets the variables of an environment file: lines of NAME=value, with
+// optional quotes; # begins a comment line.
+func loadEnv(name string) error {
+	f, err := os.Open(name) //nolint:gosec // the operator's own file
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(lines.Text()), "export "))
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		key, value, ok := strings.Cut(line, "=")
+		if !ok {
+			return fmt.Errorf("%s:%d: write NAME=value", name, n)
+		}
+		value = strings.TrimSpace(value)
+		if len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
+			value = value[1 : len(value)-1]
+		}
+		if err := os.Setenv(strings.TrimSpace(key), value); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
