@@ -130,9 +130,13 @@ func (b *heldBody) free() {
 }
 
 // grow makes room in memory for more bytes, up to limit bytes in all, and
-// reports whether the budget allows it.
-func (b *heldBody) grow(limit int64) bool {
-	const first = 4 << 10
+// reports whether the budget allows it. A body that says how long it is, and is
+// short, gets one byte more than that: room to see its end.
+func (b *heldBody) grow(limit, length int64) bool {
+	first := int64(4 << 10)
+	if 0 <= length && length < first {
+		first = length + 1
+	}
 	size := min(max(first, 4*int64(cap(b.mem))), limit)
 	more := size - int64(cap(b.mem))
 	if !b.budgets.memory.take(more) {

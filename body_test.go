@@ -181,7 +181,7 @@ func TestNoRoomIs503(t *testing.T) { // D-94
 	memory := &e.handler().app.shared.memory
 	memory.limit.Store(1000)
 	defer memory.limit.Store(maxBodiesInMem)
-	e.wantProblem(e.post("/login", formType, "text=x"), 503, "try-again")
+	e.wantProblem(e.post("/login", formType, "text="+strings.Repeat("x", 2000)), 503, "try-again")
 	if r := e.browse("same-origin", "/login", "text/plain", strings.Repeat("x", 5000)); r.StatusCode != 503 {
 		t.Errorf("a body to carry without room: %s", r.Status)
 	}
@@ -243,7 +243,7 @@ func TestHeldBodyReads(t *testing.T) {
 	room.memory.limit.Store(1 << 20)
 	room.disk.limit.Store(1 << 20)
 	b := &heldBody{budgets: room, rest: io.NopCloser(strings.NewReader("-rest"))}
-	if !b.grow(10) {
+	if !b.grow(10, -1) {
 		t.Fatal("no room")
 	}
 	b.mem = append(b.mem, "memory"...)

@@ -171,6 +171,7 @@ func (a *answer) page(p web.Page, c *carried) error {
 	if p.Kind == web.Stop {
 		a.verb = verbDeny // there is nothing to solve
 	}
+	a.w = belowHeaders(a.w)
 	hdr := a.head("text/html; charset=utf-8")
 	hdr.Set("Content-Language", page.Language)
 	hdr.Set("Content-Security-Policy", page.CSP)

@@ -7,9 +7,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 const (
 	onceTTL        = 2 * time.Minute
 	maxOnceCookies = 4
+	onceInfix      = "-once-"
 	// maxSameName bounds how many cookies of one name are looked at.
 	maxSameName = 4
 )
@@ -27,10 +29,9 @@ const (
 // pass is what a clearance cookie says. Everything it is bound to but does not
 // need to say (host, scope, path) goes into the signature only.
 type pass struct {
-	ID      string `json:"i"`
-	Issued  int64  `json:"t"` // Unix milliseconds
-	Expires int64  `json:"e"` // Unix seconds
-	Key     string `json:"k"`
+	id      string
+	issued  int64 // Unix milliseconds
+	expires int64 // Unix seconds
 }
 
 // cleared reports whether r carries a valid clearance: one of the scope, or a
@@ -39,17 +40,8 @@ func (h *Handler) cleared(r *http.Request, now time.Time) bool {
 	if r.Header["Cookie"] == nil {
 		return false
 	}
-	once := h.bindOnce(r, original(r).Method)
-	for i, c := range r.CookiesNamed(h.onceCookie(r, once)) {
-		if i == maxSameName {
-			break
-		}
-		if p, ok := h.openPass(r.Context(), c.Value, once, now); ok && h.remembered(p) {
-			spent, err := h.app.store.Claim(r.Context(), "once:"+p.ID, time.Unix(p.Expires, 0).Add(claimSlack))
-			if err == nil && spent {
-				return true
-			}
-		}
+	if h.clearedOnce(r, now) {
+		return true
 	}
 	if h.Clearance.Duration == 0 {
 		return false
@@ -65,11 +57,34 @@ func (h *Handler) cleared(r *http.Request, now time.Time) bool {
 	return false
 }
 
+// clearedOnce reports whether r carries a one-time clearance for exactly this
+// request, and spends it.
+func (h *Handler) clearedOnce(r *http.Request, now time.Time) bool {
+	if !slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, onceInfix) }) {
+		return false
+	}
+	binding := h.bindOnce(r, original(r).Method)
+	for i, c := range r.CookiesNamed(h.onceCookie(r, binding)) {
+		if i == maxSameName {
+			break
+		}
+		p, ok := h.openPass(r.Context(), c.Value, binding, now)
+		if !ok || !h.remembered(p) {
+			continue
+		}
+		fresh, err := h.app.store.Claim(r.Context(), "once:"+p.id, time.Unix(p.expires, 0).Add(claimSlack))
+		if err == nil && fresh {
+			return true
+		}
+	}
+	return false
+}
+
 // remembered reports whether the store would know of it if a pass had been used:
 // one from before its memory began may have been.
 func (h *Handler) remembered(p pass) bool {
 	since := h.app.store.Since()
-	return since.IsZero() || p.Issued >= since.UnixMilli()
+	return since.IsZero() || p.issued >= since.UnixMilli()
 }
 
 // countUse reports whether the clearance may be used once more.
@@ -80,7 +95,7 @@ func (h *Handler) countUse(ctx context.Context, p pass) bool {
 	if !h.remembered(p) {
 		return false
 	}
-	n, err := h.app.store.Count(ctx, "use:"+p.ID, time.Unix(p.Expires, 0))
+	n, err := h.app.store.Count(ctx, "use:"+p.id, time.Unix(p.expires, 0))
 	if err != nil {
 		h.logger.Warn("counting a clearance failed; the visitor is challenged", zap.Error(err))
 		return false
@@ -126,7 +141,7 @@ func (h *Handler) grantOnce(w http.ResponseWriter, r *http.Request, c *carried, 
 // dropOldOnce keeps at most maxOnceCookies one-time clearances in a browser,
 // the new one included.
 func (h *Handler) dropOldOnce(w http.ResponseWriter, r *http.Request, name string) {
-	prefix := h.cookiePrefix(r) + "-once-"
+	prefix := h.cookiePrefix(r) + onceInfix
 	kept := 1
 	for _, c := range r.Cookies() {
 		if !strings.HasPrefix(c.Name, prefix) || c.Name == name {
@@ -138,48 +153,52 @@ func (h *Handler) dropOldOnce(w http.ResponseWriter, r *http.Request, name strin
 	}
 }
 
-// newPass signs a pass that is bound to what binding says.
+// newPass signs a pass that is bound to what binding says. Its text is
+// id.issued.expires.key.mac, numbers in base 36.
 func (h *Handler) newPass(ctx context.Context, binding string, now time.Time, ttl time.Duration) (string, error) {
 	key, err := h.passes.KeyID(ctx)
 	if err != nil {
 		return "", err
 	}
-	p := pass{ID: rand.Text(), Issued: now.UnixMilli(), Expires: now.Add(ttl).Unix(), Key: key}
-	payload, err := json.Marshal(p)
-	if err != nil {
-		return "", err
-	}
+	payload := rand.Text() + "." + strconv.FormatInt(now.UnixMilli(), 36) + "." + strconv.FormatInt(now.Add(ttl).Unix(), 36) + "." + key
 	mac, err := h.passes.MAC(ctx, key, passMessage(binding, payload))
 	if err != nil {
 		return "", err
 	}
-	enc := base64.RawURLEncoding
-	return enc.EncodeToString(payload) + "." + enc.EncodeToString(mac), nil
+	return payload + "." + base64.RawURLEncoding.EncodeToString(mac), nil
 }
 
 // openPass returns a pass whose signature, binding and time are right.
 func (h *Handler) openPass(ctx context.Context, value, binding string, now time.Time) (pass, bool) {
-	if len(value) > 512 {
+	if len(value) > maxPass {
 		return pass{}, false
 	}
-	left, right, _ := strings.Cut(value, ".")
-	enc := base64.RawURLEncoding.Strict()
-	payload, err1 := enc.DecodeString(left)
-	mac, err2 := enc.DecodeString(right)
-	var p pass
-	if err1 != nil || err2 != nil || json.Unmarshal(payload, &p) != nil {
+	end := strings.LastIndexByte(value, '.')
+	if end < 0 {
 		return pass{}, false
 	}
-	want, err := h.passes.MAC(ctx, p.Key, passMessage(binding, payload))
+	payload := value[:end]
+	id, rest, _ := strings.Cut(payload, ".")
+	issued, rest, _ := strings.Cut(rest, ".")
+	expires, key, _ := strings.Cut(rest, ".")
+	mac, err := base64.RawURLEncoding.Strict().DecodeString(value[end+1:])
+	if err != nil {
+		return pass{}, false
+	}
+	want, err := h.passes.MAC(ctx, key, passMessage(binding, payload))
 	if err != nil || !hmac.Equal(mac, want) {
 		return pass{}, false
 	}
-	return p, now.Unix() < p.Expires
+	p := pass{id: id}
+	p.issued, _ = strconv.ParseInt(issued, 36, 64) // we have signed it
+	p.expires, _ = strconv.ParseInt(expires, 36, 64)
+	return p, now.Unix() < p.expires
 }
 
-func passMessage(binding string, payload []byte) []byte {
-	return append([]byte(binding+"\x00"), payload...)
-}
+// maxPass is longer than any pass of ours.
+const maxPass = 256
+
+func passMessage(binding, payload string) []byte { return []byte(binding + "\x00" + payload) }
 
 // bindClearance is what a clearance of the scope is bound to.
 func (h *Handler) bindClearance(r *http.Request) string {
@@ -247,7 +266,7 @@ func (h *Handler) clearanceCookie(r *http.Request) string {
 
 func (h *Handler) onceCookie(r *http.Request, binding string) string {
 	sum := sha256.Sum256([]byte(binding))
-	return h.cookiePrefix(r) + "-once-" + hex.EncodeToString(sum[:4])
+	return h.cookiePrefix(r) + onceInfix + hex.EncodeToString(sum[:4])
 }
 
 // original returns the request as it came to the server, before any rewrite.

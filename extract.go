@@ -70,6 +70,7 @@ func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error)
 		h: h, format: format,
 		scanner: formtoken.New(format, h.wanted(format)),
 		body:    &heldBody{budgets: &h.app.shared.budgets, rest: r.Body},
+		length:  r.ContentLength,
 		longer:  r.ContentLength > h.MaxBuffer,
 	}
 	if h.Mode != modeSignal {
@@ -141,6 +142,7 @@ type search struct {
 	scanner *formtoken.Scanner
 	body    *heldBody
 	pace    *pace
+	length  int64 // of the body, as the client says; -1 where it does not
 	longer  bool  // the body is certainly longer than max_buffer
 	scanErr error // of the scanner, sticky
 }
@@ -201,7 +203,7 @@ func (s *search) more() error {
 	b := s.body
 	// one byte more than max_buffer tells whether the body ends within it
 	if room := s.h.MaxBuffer + 1 - b.inMem; room > 0 {
-		if len(b.mem) == cap(b.mem) && !b.grow(s.h.MaxBuffer+1) {
+		if len(b.mem) == cap(b.mem) && !b.grow(s.h.MaxBuffer+1, s.length) {
 			return errNoRoom
 		}
 		have := len(b.mem)

@@ -23,7 +23,7 @@ const (
 	// blockedField is what a page sends instead of a token where the browser
 	// could not load the provider's widget.
 	blockedField = "captcha-blocked"
-	sealTTL   = time.Hour
+	sealTTL      = time.Hour
 	// sealSlack is what a sealed request may be longer than a third more than
 	// its body: headers, token, nonce.
 	sealSlack = 64 << 10

@@ -306,9 +306,9 @@ https://localhost:%d {
 	}
 	e.url = fmt.Sprintf("https://localhost:%d", e.port)
 	insecure := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"} //nolint:gosec // our own server
-	h1 := &http.Transport{TLSClientConfig: insecure}
-	h2 := &http.Transport{TLSClientConfig: insecure, ForceAttemptHTTP2: true}
-	h3 := &http3.Transport{TLSClientConfig: insecure}
+	h1 := &http.Transport{TLSClientConfig: insecure.Clone()}
+	h2 := &http.Transport{TLSClientConfig: insecure.Clone(), ForceAttemptHTTP2: true}
+	h3 := &http3.Transport{TLSClientConfig: insecure.Clone()}
 	t.Cleanup(func() {
 		h1.CloseIdleConnections()
 		h2.CloseIdleConnections()

@@ -20,9 +20,11 @@ const post = (headers, body) => fetch(here, {
   signal: AbortSignal.timeout?.(PATIENCE),
 });
 
-// show says what is going on and offers what can be done.
+// show says what is going on, the first text loudest, and offers what can be done.
 function show(message, label, action) {
-  status.textContent = [message].flat().map((key) => text[key]).join(' ');
+  const [first, ...more] = [message].flat();
+  const spans = more.map((key) => Object.assign(document.createElement('span'), {textContent: ' ' + text[key]}));
+  status.replaceChildren(text[first], ...spans);
   progress.hidden = message !== 'working' || !!data.widget;
   button.hidden = !label;
   button.disabled = !action;

@@ -102,7 +102,7 @@ var scriptTexts = map[Kind][]string{
 }
 
 // widgetTexts are those that it shows in addition where there is a widget.
-var widgetTexts = []string{"widget-loading", "widget-ready", "widget-slow", "widget-blocked", "widget-next", "widget-other"}
+var widgetTexts = []string{"widget-loading", "widget-ready", "widget-slow", "widget-blocked", "widget-help", "widget-next", "widget-other"}
 
 // Data is what the script works with.
 func (v *view) Data() (map[string]any, error) {

@@ -4,7 +4,7 @@
 
 const SLOW = 2e4; // milliseconds after which a widget that shows nothing is missed
 const POLL = 250; // milliseconds between two looks at the widget's form
-const TELL = 6e3; // for reading that another check follows
+const TELL = 8e3; // for reading that another check follows
 
 const {nonce} = document.currentScript;
 const area = document.getElementById('captcha-widget');
@@ -72,16 +72,16 @@ function watch() {
   if (seen) return show('widget-ready');
   if (slow || performance.now() - began < SLOW) return;
   slow = true;
-  if (data.widget.fallback) show('widget-slow', 'widget-other', other);
-  else show('widget-slow', 'retry', retry);
+  if (data.widget.fallback) show(['widget-slow', 'widget-help'], 'widget-other', other);
+  else show(['widget-slow', 'widget-help'], 'retry', retry);
 }
 
 function fail() {
   if (done || failed) return;
   failed = true;
   area.hidden = !ran;
-  if (!data.widget.fallback) return show('widget-blocked', 'retry', retry);
-  show(['widget-blocked', 'widget-next'], 'retry', retry);
+  if (!data.widget.fallback) return show(['widget-blocked', 'widget-help'], 'retry', retry);
+  show(['widget-blocked', 'widget-next', 'widget-help'], 'retry', retry);
   timer = setTimeout(other, TELL);
 }
 

@@ -1,0 +1,166 @@
+package captcha
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// judge finds out about a protected request what there is to know.
+func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now time.Time) (finding, found, error) {
+	if earlyData(r) {
+		return refused(http.StatusTooEarly, reasonEarlyData), found{}, nil
+	}
+	if o.cleared == h.scope || h.cleared(r, now) {
+		return h.judgeCleared(w, r, now)
+	}
+	if o.identity == h.chain[0].identity { // mode signal has asked the same provider
+		return h.judgePage(r, o.found, o.finding, now)
+	}
+	fd, err := h.extract(w, r)
+	var no *badRequest
+	switch {
+	case errors.As(err, &no):
+		h.logger.Debug("request refused", zap.String("reason", string(no.reason)), zap.String("detail", no.detail))
+		return no.finding, fd, nil
+	case err != nil && h.Mode == modeSignal: // whoever reads the body meets the same error
+		return failed(reasonBadRequest), fd, nil
+	case err != nil:
+		return finding{}, fd, err
+	}
+	f, fd, err := h.judgePage(r, fd, finding{}, now)
+	if f.status != "" || err != nil {
+		return f, fd, err
+	}
+	h.fresh(r.Context())
+	switch f = h.missing(); {
+	case fd.blocked && fd.page != nil && f.situation == "":
+		f = in(widgetBlocked) // on the word of a page of ours
+	case !fd.none():
+		f = h.verify(r.Context(), h.request(r, now), fd)
+	}
+	if f.status != statusPassed && f.situation == "" {
+		// whatever is wrong with the token, the provider's standing comes first
+		f.situation = h.chain[0].standing(time.Now()).situation()
+	}
+	return f, fd, nil
+}
+
+// judgeCleared judges a request that needs no token. A form post may still be
+// that of a challenge page: a visitor may get a clearance in one tab while a
+// page is open in another, and its form must not reach the app sealed.
+func (h *Handler) judgeCleared(w http.ResponseWriter, r *http.Request, now time.Time) (finding, found, error) {
+	f := finding{status: statusCleared}
+	if h.Mode == modeSignal || !strings.HasPrefix(r.Header.Get("Content-Type"), formContentType) ||
+		!navigates(r) || !sentBySameOrigin(r) || !h.beginsAsPage(r) {
+		return f, found{}, nil
+	}
+	fd, err := h.extract(w, r)
+	var no *badRequest
+	if errors.As(err, &no) { // what is ambiguous about a token is of no concern here
+		return f, found{body: fd.body}, nil
+	}
+	if err != nil {
+		return f, fd, err
+	}
+	return h.judgePage(r, fd, f, now)
+}
+
+// beginsAsPage reports whether the body begins as that of a page of ours: with a
+// token's field. It is left in r to be read again.
+func (h *Handler) beginsAsPage(r *http.Request) bool {
+	if r.Body == nil || r.Body == http.NoBody {
+		return false
+	}
+	held := &heldBody{rest: r.Body, budgets: new(budgets), mem: make([]byte, maxFieldName)}
+	n, err := io.ReadFull(r.Body, held.mem)
+	if err == io.ErrUnexpectedEOF {
+		err = io.EOF
+	}
+	held.mem, held.inMem, held.ended = held.mem[:n], int64(n), err
+	r.Body = held
+	for _, l := range h.chain {
+		if bytes.HasPrefix(held.mem, []byte(l.provider.Fields()[0]+"=")) {
+			return true
+		}
+	}
+	return bytes.HasPrefix(held.mem, []byte(blockedField+"="))
+}
+
+// maxFieldName is longer than the name of any provider's first field.
+const maxFieldName = 64
+
+const formContentType = "application/x-www-form-urlencoded"
+
+// judgePage opens what a challenge page of ours has carried, where the request is
+// such a page's. Otherwise, or where that may be forwarded, the finding stays f.
+func (h *Handler) judgePage(r *http.Request, fd found, f finding, now time.Time) (finding, found, error) {
+	if fd.seal == "" || h.Mode == modeSignal {
+		return f, fd, nil
+	}
+	bad := refused(http.StatusBadRequest, reasonBadRequest)
+	if !sentBySameOrigin(r) { // promise 8: a seal opens only from our own page
+		return bad, found{body: fd.body}, nil
+	}
+	c, err := h.open(r, fd.seal, now)
+	switch {
+	case errors.Is(err, errNoKeys):
+		h.logger.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
+		return refused(http.StatusServiceUnavailable, reasonTryAgain), found{body: fd.body}, nil
+	case err != nil || !c.returns() && !fd.blocked:
+		return bad, found{body: fd.body}, nil
+	}
+	fd.page = c
+	if c.Scope != h.scope { // the directive was changed while the page was open
+		return failed(reasonTryAgain), fd, nil
+	}
+	return f, fd, nil
+}
+
+// missing is the finding on a request without a token.
+func (h *Handler) missing() finding {
+	return finding{
+		status: statusMissing, reason: reasonTokenMissing,
+		situation: h.chain[0].standing(time.Now()).situation(),
+	}
+}
+
+// decide decides with the handler's policy and the primary's standing now.
+func (h *Handler) decide(f finding) decision {
+	now := time.Now()
+	return decide(h.Mode, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+}
+
+// carriedByPage looks for a sealed request in a form post that needs no token: a
+// visitor may get a clearance in one tab while a challenge page is open in
+// another, and its form must not reach the app sealed.
+func (h *Handler) carriedByPage(w http.ResponseWriter, r *http.Request) (found, error) {
+	if h.Mode == modeSignal || !navigates(r) || !sentBySameOrigin(r) || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return found{}, nil
+	}
+	fd, err := h.extract(w, r)
+	var no *badRequest
+	if errors.As(err, &no) { // what is ambiguous about a token is of no concern here
+		return found{body: fd.body}, nil
+	}
+	return fd, err
+}
+
+// unseal makes r the request that a challenge page has carried.
+func (h *Handler) unseal(r *http.Request, seal string, now time.Time) decision {
+	c, err := h.open(r, seal, now)
+	if err != nil && !errors.Is(err, errSeal) {
+		h.logger.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
+		return decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
+	}
+	if err != nil || c.Once || c.From == elsewhere {
+		return decision{verb: verbDeny, reason: reasonBadRequest, status: http.StatusBadRequest}
+	}
+	c.restore(r)
+	return decision{verb: verbForward}
+}
