@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // observe tells the metrics, and through placeholders the log, what was found and
@@ -90,3 +91,26 @@ func setHeader(r *http.Request, name, value string) {
 	}
 	r.Header[name] = []string{value}
 }
+
+// MarshalLogObject keeps the provider's configuration, which may hold secrets,
+// out of the log.
+func (h *Handler) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("mode", string(h.Mode))
+	for i, l := range h.chain {
+		enc.AddString("provider_"+strconv.Itoa(i), l.name)
+	}
+	return nil
+}
+
+// MarshalLogObject does the same for the other handler that has a provider.
+func (i *Issuer) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	if i.link != nil {
+		enc.AddString("provider", i.link.name)
+	}
+	return nil
+}
+
+var (
+	_ zapcore.ObjectMarshaler = (*Handler)(nil)
+	_ zapcore.ObjectMarshaler = (*Issuer)(nil)
+)

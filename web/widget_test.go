@@ -84,7 +84,7 @@ func TestWidget(t *testing.T) {
 func TestWidgetOnStop(t *testing.T) {
 	p := widgetPage(Stop)
 	r, html := render(t, p)
-	lacks(t, html, "<script", "<form", "box")
+	lacks(t, html, "<script", "<form", `id="box"`)
 	lacks(t, r.CSP, "script-src", "frame-src", "example.net")
 }
 
