@@ -158,14 +158,23 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("captcha takes a matcher and a block, got %q; a matcher begins with / or @, or is *", d.Val())
 	}
+	return eachOption(d, 0, func(option string) error { return h.unmarshalOption(d, option) })
+}
+
+// repeatable are the options that may be written more than once.
+var repeatable = []string{"fallback"}
+
+// eachOption calls read for every option of a block, with the dispenser at its
+// name. An option that is written twice is an error.
+func eachOption(d *caddyfile.Dispenser, nesting int, read func(option string) error) error {
 	seen := make(map[string]bool)
-	for d.NextBlock(0) {
+	for d.NextBlock(nesting) {
 		option := d.Val()
-		if seen[option] && option != "fallback" {
+		if seen[option] && !slices.Contains(repeatable, option) {
 			return d.Errf("%s is already specified: write it once", option)
 		}
 		seen[option] = true
-		if err := h.unmarshalOption(d, option); err != nil {
+		if err := read(option); err != nil {
 			return err
 		}
 	}
@@ -265,13 +274,7 @@ func parseClearance(d *caddyfile.Dispenser) (*Clearance, error) {
 	if d.NextArg() {
 		return nil, d.Errf("clearance takes one duration, got %q too; write its options in a block", d.Val())
 	}
-	seen := make(map[string]bool)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		option := d.Val()
-		if seen[option] {
-			return nil, d.Errf("%s is already specified: write it once", option)
-		}
-		seen[option] = true
+	return c, eachOption(d, d.Nesting(), func(option string) (err error) {
 		switch option {
 		case "uses":
 			c.Uses, err = parseCount(d)
@@ -284,11 +287,8 @@ func parseClearance(d *caddyfile.Dispenser) (*Clearance, error) {
 		default:
 			err = d.Errf("unrecognized subdirective '%s': clearance has uses, bind, scope and cookie", option)
 		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
+		return err
+	})
 }
 
 func parseChallenge(d *caddyfile.Dispenser) (*Challenge, error) {
@@ -296,14 +296,7 @@ func parseChallenge(d *caddyfile.Dispenser) (*Challenge, error) {
 		return nil, d.Errf("challenge takes a block, got %q; write challenge { title %s }", d.Val(), d.Val())
 	}
 	c := new(Challenge)
-	seen := make(map[string]bool)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		option := d.Val()
-		if seen[option] {
-			return nil, d.Errf("%s is already specified: write it once", option)
-		}
-		seen[option] = true
-		var err error
+	return c, eachOption(d, d.Nesting(), func(option string) (err error) {
 		switch option {
 		case "template":
 			c.Template, err = parseText(d, "a file")
@@ -314,11 +307,8 @@ func parseChallenge(d *caddyfile.Dispenser) (*Challenge, error) {
 		default:
 			err = d.Errf("unrecognized subdirective '%s': challenge has template, title and contact", option)
 		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
+		return err
+	})
 }
 
 // parseText reads an option's only argument. It may hold placeholders, which

@@ -39,14 +39,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("the global option captcha takes a block, got %q", d.Val())
 	}
-	seen := make(map[string]bool)
-	for d.NextBlock(0) {
-		option := d.Val()
-		if seen[option] {
-			return d.Errf("%s is already specified: write it once", option)
-		}
-		seen[option] = true
-		var err error
+	return eachOption(d, 0, func(option string) (err error) {
 		switch option {
 		case "store":
 			err = a.parseStore(d)
@@ -57,11 +50,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		default:
 			err = d.Errf("unrecognized subdirective '%s': the global option captcha has store, max_spill and keys", option)
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return err
+	})
 }
 
 func (a *App) parseStore(d *caddyfile.Dispenser) error {
@@ -89,22 +79,13 @@ func parseKeys(d *caddyfile.Dispenser) (*KeysConfig, error) {
 		return nil, d.Errf("keys takes a block, got %q; write keys { rotate 30d }", d.Val())
 	}
 	keys := new(KeysConfig)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if d.Val() != "rotate" {
-			return nil, d.Errf("unrecognized subdirective '%s': keys has rotate", d.Val())
+	return keys, eachOption(d, d.Nesting(), func(option string) (err error) {
+		if option != "rotate" {
+			return d.Errf("unrecognized subdirective '%s': keys has rotate", option)
 		}
-		if keys.Rotate != 0 {
-			return nil, d.Err("rotate is already specified: write it once")
-		}
-		option, value, err := parseValue(d, "a duration, such as 30d")
-		if err != nil {
-			return nil, err
-		}
-		if keys.Rotate, err = duration(d, option, value); err != nil {
-			return nil, err
-		}
-	}
-	return keys, nil
+		keys.Rotate, err = parseDuration(d)
+		return err
+	})
 }
 
 var (

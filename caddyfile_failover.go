@@ -64,13 +64,7 @@ func parseBypassCheck(d *caddyfile.Dispenser) (*BypassCheck, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := make(map[string]bool)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		option := d.Val()
-		if seen[option] {
-			return nil, d.Errf("%s is already specified: write it once", option)
-		}
-		seen[option] = true
+	return b, eachOption(d, d.Nesting(), func(option string) (err error) {
 		switch option {
 		case "timeout":
 			b.Timeout, err = parseDuration(d)
@@ -81,11 +75,8 @@ func parseBypassCheck(d *caddyfile.Dispenser) (*BypassCheck, error) {
 		default:
 			err = d.Errf("unrecognized subdirective '%s': bypass_check has timeout, fails and passes", option)
 		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return b, nil
+		return err
+	})
 }
 
 func parseFailover(d *caddyfile.Dispenser) (*Failover, error) {
@@ -93,18 +84,7 @@ func parseFailover(d *caddyfile.Dispenser) (*Failover, error) {
 		return nil, d.Errf("failover takes a block, got '%s'", d.Val())
 	}
 	f := new(Failover)
-	seen := make(map[string]bool)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		option := d.Val()
-		if seen[option] {
-			return nil, d.Errf("%s is already specified: write it once", option)
-		}
-		seen[option] = true
-		if err := f.unmarshalOption(d, option); err != nil {
-			return nil, err
-		}
-	}
-	return f, nil
+	return f, eachOption(d, d.Nesting(), func(option string) error { return f.unmarshalOption(d, option) })
 }
 
 func (f *Failover) unmarshalOption(d *caddyfile.Dispenser, option string) (err error) {

@@ -138,23 +138,17 @@ func (i *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("captcha_challenge takes a matcher and a block, got %q", d.Val())
 	}
-	for d.NextBlock(0) {
-		var err error
-		switch option := d.Val(); {
-		case option == "provider" && i.ProviderRaw == nil:
+	return eachOption(d, 0, func(option string) (err error) {
+		switch option {
+		case "provider":
 			i.ProviderRaw, err = parseProvider(d)
-		case option == "bypass_check" && i.BypassCheck == nil:
+		case "bypass_check":
 			i.BypassCheck, err = parseBypassCheck(d)
-		case option == "provider" || option == "bypass_check":
-			err = d.Errf("%s is already specified: write it once", option)
 		default:
 			err = d.Errf("unrecognized subdirective '%s': captcha_challenge has provider and bypass_check", option)
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return err
+	})
 }
 
 // providerKey is where a captcha directive leaves itself for the
