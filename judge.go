@@ -112,7 +112,7 @@ func (h *Handler) judgePage(r *http.Request, fd found, f finding, now time.Time)
 	case errors.Is(err, errNoKeys):
 		h.logger.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
 		return refused(http.StatusServiceUnavailable, reasonTryAgain), found{body: fd.body}, nil
-	case err != nil || !c.returns() && !fd.blocked:
+	case err != nil || !c.returns() && !fd.none() && !fd.blocked:
 		return bad, found{body: fd.body}, nil
 	}
 	fd.page = c

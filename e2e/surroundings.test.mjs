@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import {button, card, hold, ready, received, release} from './lib/browser.mjs';
 import {html} from './lib/upstream.mjs';
-import {test, todo, world} from './lib/world.mjs';
+import {test, world} from './lib/world.mjs';
 
 const pow = `{
 		provider pow {
@@ -136,7 +136,7 @@ test('the page looks as it should behind compression and policies', async (t) =>
 });
 
 for (const [host, how] of [['deferred.test', 'with >'], ['deleting.test', 'in a block that also deletes a header']]) {
-  todo(`the site's own policy, set late: header ${how}`, 'a deferred header replaces the policy of the page', async (t) => {
+  test(`the site's own policy, set late: header ${how}`, async (t) => {
     const page = await post(t, w.https(host, '/form'), {init: [hold]});
     await card(page).waitFor();
     assert.equal(await page.locator('#captcha-live').isVisible(), true, `the page does not run: ${page.faults[0]}`);

@@ -42,6 +42,7 @@ async function attempt(then) {
   } catch {
     if (mine !== run) return;
     check.drop();
+    settle();
     show('failed', 'retry', () => check.again(then));
   }
 }
@@ -74,7 +75,11 @@ function send(token) {
   check.drop();
   show('sending');
   const mine = run;
-  setTimeout(() => mine === run && show('still-sending', history.length > 1 && 'back', back), LINGER);
+  setTimeout(() => {
+    if (mine !== run) return;
+    settle();
+    show('still-sending', history.length > 1 && 'back', back);
+  }, LINGER);
 }
 
 // The button of a form from elsewhere. A click that was meant for something
@@ -126,6 +131,18 @@ addEventListener('pageshow', ({persisted}) => {
   check.drop();
   show('maybe-sent', kind === 'submit' ? 'send-again' : 'confirm-button', guarded(() => check.again(send)));
 });
+
+// settle lets the page count as loaded. Until its form is sent it counts as
+// loading, so that the app's answer takes its place in the history: going back
+// then leads to the visitor's form, not to the browser's question whether to
+// send this page's again.
+function hold() {
+  const frame = Object.assign(document.createElement('iframe'), {hidden: true});
+  document.body.append(frame);
+  frame.contentDocument?.open();
+  return () => { frame.contentDocument?.close(); frame.remove(); };
+}
+const settle = kind === 'submit' && !data.widget ? hold() : () => {};
 
 const host = $('host');
 if (host) host.textContent = location.host;

@@ -9,9 +9,6 @@ import {startUpstream} from './upstream.mjs';
 // A test that hangs is a failure.
 export const test = (name, fn) => nodeTest(name, {timeout: 90_000}, fn);
 
-// A test of a known bug: it runs, and does not fail the others.
-export const todo = (name, why, fn) => nodeTest(name, {timeout: 90_000, todo: why}, fn);
-
 process.on('SIGTERM', () => process.exit(143));
 process.on('SIGINT', () => process.exit(130));
 
