@@ -224,6 +224,7 @@ func (h *health) confirm() <-chan struct{} {
 		return done
 	}
 	h.confirming, h.confirmed = done, time.Now()
+	c := h.check
 	h.wg.Go(func() {
 		defer func() {
 			h.mu.Lock()
@@ -231,7 +232,10 @@ func (h *health) confirm() <-chan struct{} {
 			h.mu.Unlock()
 			close(done)
 		}()
-		for h.probeOnce() == suspect {
+		for range c.fails {
+			if !h.probeOnce() {
+				return
+			}
 			select {
 			case <-h.ctx.Done():
 				return
@@ -242,23 +246,33 @@ func (h *health) confirm() <-chan struct{} {
 	return done
 }
 
-// probeOnce makes one probe and returns the state after it.
-func (h *health) probeOnce() state {
+// probeOnce makes one probe and reports whether another one could tell more: the
+// provider did not answer, and is not confirmed down yet.
+func (h *health) probeOnce() bool {
 	h.mu.Lock()
-	a, c := h.asker, h.check
+	a, c, logger := h.asker, h.check, h.report.logger
 	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(h.ctx, c.timeout)
 	defer cancel()
-	err := h.ask(ctx, a)
+	err := h.ask(ctx, a, logger)
 	if h.ctx.Err() != nil {
-		return unknown // we are going away: that says nothing of the provider
+		return false // we are going away: that says nothing of the provider
 	}
-	return h.learn(err, time.Now())
+	return h.learn(err, time.Now()) == suspect && err != nil && classOf(err) == provider.Unavailable
+}
+
+// classOf is the class of what prevented an answer.
+func classOf(err error) provider.Class {
+	var fault *provider.Fault
+	if errors.As(err, &fault) {
+		return fault.Class
+	}
+	return provider.Unavailable
 }
 
 // ask asks the status API, where there is one, and the provider itself. A panic
 // is an answer that cannot be understood, not the end of the asking.
-func (h *health) ask(ctx context.Context, a asker) (err error) {
+func (h *health) ask(ctx context.Context, a asker, logger *zap.Logger) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &provider.Fault{Class: provider.Unavailable, Err: fmt.Errorf("panic: %v", p)}
@@ -268,7 +282,7 @@ func (h *health) ask(ctx context.Context, a asker) (err error) {
 		api := a.(provider.StatusAPI)
 		switch isUp, err := api.Status(ctx); {
 		case err != nil: // it says nothing: the provider itself decides
-			h.report.logger.Warn("a provider's status API does not answer", zap.String("provider", h.name), zap.Error(err))
+			logger.Warn("a provider's status API does not answer", zap.String("provider", h.name), zap.Error(err))
 		case !isUp:
 			return &provider.Fault{Class: provider.Unavailable, Err: errors.New("its status API says that it is down")}
 		}
@@ -281,25 +295,21 @@ func (h *health) learn(err error, now time.Time) state {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = probeResult{At: now}
-	var fault *provider.Fault
-	class := provider.Unavailable
-	if errors.As(err, &fault) {
-		class = fault.Class
-	}
 	if err != nil {
 		h.last.Err = err.Error()
-	}
-	switch {
-	case err != nil && class == provider.Misconfigured:
-		h.setWrong(true, now)
-		return h.machine.state
-	case err != nil && class == provider.Throttled:
-		h.throttle(fault, now)
-		return h.machine.state
+		switch classOf(err) {
+		case provider.Misconfigured:
+			h.setWrong(true)
+			h.await() // nobody's token is asked about while it is: only we can notice
+			return h.machine.state
+		case provider.Throttled:
+			h.throttle(err, now)
+			return h.machine.state
+		}
 	}
 	if err == nil {
 		h.reached = true
-		h.setWrong(false, now)
+		h.setWrong(false)
 	}
 	before := h.machine.observe(err == nil, h.check.fails, h.check.passes, now)
 	h.transition(before, now)
@@ -307,10 +317,11 @@ func (h *health) learn(err error, now time.Time) state {
 }
 
 // throttle remembers for how long the provider does not want to be asked.
-func (h *health) throttle(fault *provider.Fault, now time.Time) {
-	wait := fault.RetryAfter
-	if wait <= 0 {
-		wait = stdThrottle
+func (h *health) throttle(err error, now time.Time) {
+	wait := stdThrottle
+	var fault *provider.Fault
+	if errors.As(err, &fault) && fault.RetryAfter > 0 {
+		wait = fault.RetryAfter
 	}
 	until := now.Add(min(wait, maxThrottle))
 	if !h.throttled.After(now) {
@@ -320,7 +331,7 @@ func (h *health) throttle(fault *provider.Fault, now time.Time) {
 }
 
 // setWrong notes whether the provider refuses our configuration.
-func (h *health) setWrong(wrong bool, now time.Time) {
+func (h *health) setWrong(wrong bool) {
 	if h.wrong != wrong {
 		h.wrong = wrong
 		h.report.misconfigured(h, wrong, h.last.Err)
@@ -333,22 +344,28 @@ func (h *health) transition(before state, now time.Time) {
 	switch {
 	case !before.isDown() && after.isDown():
 		h.begin(outage{Start: now, Evidence: h.last.Err})
-		if !h.recovers && h.ctx.Err() == nil {
-			h.recovers = true
-			h.wg.Go(h.awaitReturn)
-		}
+		h.await()
 	case before.isDown() && !after.isDown():
 		h.end(now, false)
 	}
 	h.report.up(h, !after.isDown())
 }
 
-// awaitReturn probes a provider that is down until it is up, whatever the mode.
+// await begins to wait for the provider's return, whatever the mode.
+func (h *health) await() {
+	if !h.recovers && h.ctx.Err() == nil {
+		h.recovers = true
+		h.wg.Go(h.awaitReturn)
+	}
+}
+
+// awaitReturn probes a provider that is down, or that refuses us, until it is up
+// and does not.
 func (h *health) awaitReturn() {
 	start := time.Now()
 	for {
 		pause := recoverFast
-		if time.Since(start) >= time.Minute {
+		if time.Since(start) >= time.Minute || !h.standing(time.Now()).down {
 			pause = recoverSlow
 		}
 		select {
@@ -358,7 +375,7 @@ func (h *health) awaitReturn() {
 		}
 		h.probeOnce()
 		h.mu.Lock()
-		back := !h.machine.state.isDown()
+		back := !h.machine.state.isDown() && !h.wrong
 		if back {
 			h.recovers = false
 		}

@@ -230,8 +230,8 @@ func checkLink(l *link) (result string, took time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	start := time.Now()
-	h := &health{name: l.name, report: reporter{logger: zap.NewNop()}}
-	if err := h.ask(ctx, l.provider.(provider.Prober)); err != nil {
+	h := &health{name: l.name}
+	if err := h.ask(ctx, l.provider.(provider.Prober), zap.NewNop()); err != nil {
 		return err.Error(), time.Since(start)
 	}
 	return "ok", time.Since(start)
