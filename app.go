@@ -116,11 +116,14 @@ func (a *App) Start() error {
 		Rotate:  time.Duration(a.Keys.Rotate),
 		Logger:  a.logger.Named("keys"),
 	})
-	kind := a.store.(caddy.Module).CaddyModule().ID.Name()
+	kind := moduleName(a.store)
 	runningStore.Store(&kind)
 	a.startChecks()
 	return nil
 }
+
+// storeFailed counts a failed operation of the store.
+func (a *App) storeFailed() { a.reporter.metrics.storeError(moduleName(a.store)) }
 
 // Stop does nothing: what is shared belongs to the next config too, and ends
 // with the last config that uses it.

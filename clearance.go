@@ -97,6 +97,7 @@ func (h *Handler) countUse(ctx context.Context, p pass) bool {
 	}
 	n, err := h.app.store.Count(ctx, "use:"+p.id, time.Unix(p.expires, 0))
 	if err != nil {
+		h.app.storeFailed()
 		h.logger.Warn("counting a clearance failed; the visitor is challenged", zap.Error(err))
 		return false
 	}

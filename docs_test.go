@@ -15,11 +15,20 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	captcha "github.com/caddy-captcha/caddy-captcha"
+	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/altcha"
+	"github.com/caddy-captcha/caddy-captcha/provider/geetest"
 	"github.com/caddy-captcha/caddy-captcha/provider/pow"
+	"github.com/caddy-captcha/caddy-captcha/provider/siteverify"
+	"github.com/caddy-captcha/caddy-captcha/provider/trustcaptcha"
 )
+
+// documents are all that the checks of snippets and links read.
+var documents = []string{"README.md", "docs/reference.md", "docs/failover.md", "docs/providers.md"}
 
 // blocks says where the options stand that a parsing function knows: each is a
 // Caddyfile, with %s for the option.
@@ -29,7 +38,18 @@ var blocks = map[string]string{
 	"caddyfile.go parseChallenge":                  "example.com {\n\tcaptcha {\n\t\tchallenge {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
 	"caddyfile_app.go UnmarshalCaddyfile":          "{\n\tcaptcha {\n\t\t%s\n\t}\n}\nexample.com {\n\tcaptcha\n}\n",
 	"caddyfile_app.go parseKeys":                   "{\n\tcaptcha {\n\t\tkeys {\n\t\t\t%s\n\t\t}\n\t}\n}\nexample.com {\n\tcaptcha\n}\n",
+	"caddyfile_failover.go parseFallback":          "example.com {\n\tcaptcha {\n\t\tfallback %s\n\t}\n}\n",
+	"caddyfile_failover.go parseBypassCheck":       "example.com {\n\tcaptcha {\n\t\tbypass_check passive {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+	"caddyfile_failover.go unmarshalOption":        "example.com {\n\tcaptcha {\n\t\tfailover {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
 	"provider/pow/caddyfile.go UnmarshalCaddyfile": "example.com {\n\tcaptcha {\n\t\tprovider pow {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+}
+
+// owners are what the headings of a block's options begin with, where the name
+// alone would not do: there is a reason of the name, or it says too little.
+var owners = map[string]string{
+	"caddyfile_failover.go parseFallback":    "fallback ",
+	"caddyfile_failover.go parseBypassCheck": "bypass_check ",
+	"caddyfile_failover.go unmarshalOption":  "failover ",
 }
 
 // TestReferenceHasEveryOption looks every option up that the Caddyfile parsers
@@ -43,17 +63,22 @@ func TestReferenceHasEveryOption(t *testing.T) {
 			continue
 		}
 		for _, option := range options {
-			t.Run(option, func(t *testing.T) {
-				section, ok := sections[option]
+			name := owners[where] + option
+			t.Run(name, func(t *testing.T) {
+				section, ok := sections[name]
 				if !ok {
-					t.Fatalf("docs/reference.md has no section ### %s", option)
+					t.Fatalf("docs/reference.md has no section ### %s", name)
 				}
 				for _, item := range []string{"Syntax", "Default", "Example", "JSON"} {
 					if line(section, item) == "" {
 						t.Fatalf("the section lacks - %s:", item)
 					}
 				}
-				checkExample(t, strings.Replace(around, "%s", spread(code(section, "Example")), 1), code(section, "JSON"))
+				example := code(section, "Example")
+				if owners[where] == "fallback " { // a word of the option's own line
+					example = strings.TrimPrefix(example, owners[where])
+				}
+				checkExample(t, strings.Replace(around, "%s", spread(example), 1), code(section, "JSON"))
 			})
 		}
 	}
@@ -154,9 +179,10 @@ func findHandler(t *testing.T, v any) json.RawMessage {
 
 // handlerJSON is a handler's JSON in a form in which 1h and its nanoseconds are the same.
 type handlerJSON struct {
-	handler  captcha.Handler
-	provider string
-	pow      pow.Provider
+	handler   captcha.Handler
+	provider  string
+	pow       pow.Provider
+	fallbacks []any
 }
 
 func plain(t *testing.T, text []byte) handlerJSON {
@@ -172,6 +198,11 @@ func plain(t *testing.T, text []byte) handlerJSON {
 		decode(t, raw, &h.pow)
 		h.provider, h.handler.ProviderRaw = name.Name, nil
 	}
+	for i, raw := range h.handler.FallbacksRaw { // members in any order
+		h.fallbacks = append(h.fallbacks, nil)
+		decode(t, raw, &h.fallbacks[i])
+		h.handler.FallbacksRaw[i] = nil
+	}
 	return h
 }
 
@@ -180,7 +211,7 @@ func plain(t *testing.T, text []byte) handlerJSON {
 func caddyfileOptions(t *testing.T) map[string][]string {
 	t.Helper()
 	found := make(map[string][]string)
-	for _, file := range []string{"caddyfile.go", "caddyfile_app.go", "provider/pow/caddyfile.go"} {
+	for _, file := range []string{"caddyfile.go", "caddyfile_app.go", "caddyfile_failover.go", "provider/pow/caddyfile.go"} {
 		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -197,8 +228,10 @@ func caddyfileOptions(t *testing.T) map[string][]string {
 					for _, e := range n.List {
 						found[where] = appendText(found[where], e)
 					}
-				case *ast.BinaryExpr: // d.Val() != "name"
-					if _, ok := n.X.(*ast.CallExpr); ok && (n.Op == token.NEQ || n.Op == token.EQL) {
+				case *ast.BinaryExpr: // d.Val() == "name", or option != "name" where there is but one
+					_, call := n.X.(*ast.CallExpr)
+					name, _ := n.X.(*ast.Ident)
+					if call && (n.Op == token.NEQ || n.Op == token.EQL) || name != nil && name.Name == "option" && n.Op == token.NEQ {
 						found[where] = appendText(found[where], n.Y)
 					}
 				}
@@ -227,7 +260,10 @@ func appendText(texts []string, e ast.Expr) []string {
 // TestReferenceHasEveryJSONName compares with the tags of the exported fields.
 func TestReferenceHasEveryJSONName(t *testing.T) {
 	reference := readFile(t, "docs/reference.md")
-	for _, v := range []any{captcha.Handler{}, captcha.Clearance{}, captcha.Challenge{}, captcha.App{}, captcha.KeysConfig{}, pow.Provider{}} {
+	for _, v := range []any{
+		captcha.Handler{}, captcha.Clearance{}, captcha.Challenge{}, captcha.BypassCheck{}, captcha.Failover{}, captcha.Unreachable{},
+		captcha.ClientReported{}, captcha.Action{}, captcha.Issuer{}, captcha.App{}, captcha.KeysConfig{}, pow.Provider{},
+	} {
 		typ := reflect.TypeOf(v)
 		names := 0
 		for field := range typ.Fields() {
@@ -236,7 +272,7 @@ func TestReferenceHasEveryJSONName(t *testing.T) {
 				continue
 			}
 			names++
-			if !strings.Contains(reference, `"`+name+`": `) {
+			if !strings.Contains(reference, `"`+name+`": `) && !strings.Contains(reference, "`\""+name+"\"`") {
 				t.Errorf("docs/reference.md does not show the JSON name %q of %s.%s", name, typ, field.Name)
 			}
 		}
@@ -244,6 +280,7 @@ func TestReferenceHasEveryJSONName(t *testing.T) {
 			t.Errorf("%s has no options", typ)
 		}
 	}
+	setEnv(t, reference)
 	for _, block := range codeBlocks(reference, "json") {
 		if strings.Contains(block, `"handler": "captcha"`) {
 			validate(t, confine(t, []byte(`{"apps": {"http": {"servers": {"s": {"routes": [{"handle": [`+block+`]}]}}}}}`)))
@@ -332,8 +369,10 @@ func TestReferenceHasEveryHeaderAndPlaceholder(t *testing.T) {
 // TestSnippets adapts and validates every Caddyfile in the documentation. One
 // that begins with a directive or a matcher stands in a site block.
 func TestSnippets(t *testing.T) {
-	for _, name := range []string{"README.md", "docs/reference.md"} {
-		snippets := codeBlocks(readFile(t, name), "caddyfile")
+	for _, name := range documents {
+		text := readFile(t, name)
+		setEnv(t, text)
+		snippets := codeBlocks(text, "caddyfile")
 		if len(snippets) == 0 {
 			t.Errorf("%s has none", name)
 		}
@@ -349,10 +388,101 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
+// setEnv gives the environment variables of a text values that providers take.
+func setEnv(t *testing.T, text string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile(`\{env\.([A-Z0-9_]+)\}`).FindAllStringSubmatch(text, -1) {
+		value := strings.ToLower(m[1]) + "-0123456789abcdef0123456789abcdef"
+		if strings.HasPrefix(m[1], "TRUSTCAPTCHA") && strings.HasSuffix(m[1], "SITE_KEY") {
+			value = "11111111-2222-4333-8444-555555555555"
+		}
+		t.Setenv(m[1], value)
+	}
+}
+
+// TestProvidersHasEveryProvider looks up what the build has, with its options
+// in the Caddyfile and in JSON.
+func TestProvidersHasEveryProvider(t *testing.T) {
+	text := readFile(t, "docs/providers.md")
+	sections := make(map[string]string) // with the sections below them
+	for _, section := range strings.Split(text, "\n## ")[1:] {
+		name, rest, _ := strings.Cut(section, "\n")
+		sections[name] = rest
+	}
+	found := 0
+	for _, m := range caddy.GetModules(provider.Namespace) {
+		if !strings.Contains(reflect.TypeOf(m.New()).Elem().PkgPath(), "/provider/") {
+			continue // of a test
+		}
+		found++
+		section, ok := sections[m.ID.Name()]
+		if !ok {
+			t.Errorf("docs/providers.md has no section ## %s", m.ID.Name())
+			continue
+		}
+		for _, item := range []string{"Keys", "Test keys", "CSP", "Privacy", "Outage"} {
+			if line(section, item) == "" {
+				t.Errorf("the section %s lacks - %s:", m.ID.Name(), item)
+			}
+		}
+		if len(codeBlocks(section, "caddyfile")) == 0 {
+			t.Errorf("the section %s has no Caddyfile", m.ID.Name())
+		}
+	}
+	if found < 17 {
+		t.Errorf("only %d providers were found", found)
+	}
+	for _, v := range []any{altcha.Provider{}, geetest.Provider{}, geetest.Provider4{}, trustcaptcha.Provider{}, siteverify.Provider{}} {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(v)) {
+			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" && name != "-" && !strings.Contains(text, "`"+name) {
+				t.Errorf("docs/providers.md does not mention %s of %T", name, v)
+			}
+		}
+	}
+}
+
+// TestProvidersHasEverySource looks up where the widgets load from.
+func TestProvidersHasEverySource(t *testing.T) {
+	text := readFile(t, "docs/providers.md")
+	for _, file := range []string{"provider/siteverify/table.go", "provider/siteverify/table_more.go"} {
+		source := regexp.MustCompile(`"(https://[^"/ ]+)[^" ]*"`)
+		csp := regexp.MustCompile(`"[a-z]+-src": +\{[^}]*\}`)
+		for _, list := range csp.FindAllString(readFile(t, file), -1) {
+			for _, m := range source.FindAllStringSubmatch(list, -1) {
+				if !strings.Contains(text, m[1]) {
+					t.Errorf("docs/providers.md does not name %s", m[1])
+				}
+			}
+		}
+	}
+}
+
+// TestReferenceHasWhatOperatorsSee looks up metrics, events, admin endpoints and
+// commands.
+func TestReferenceHasWhatOperatorsSee(t *testing.T) {
+	reference := readFile(t, "docs/reference.md")
+	for _, c := range []struct{ file, pattern, prefix string }{
+		{"metrics.go", `(?:counter\(|Name: )"(\w+)"`, "caddy_captcha_"},
+		{"report.go", `r\.emit\("(\w+)"`, "captcha."},
+		{"admin.go", `Pattern: "([^"]+)"`, ""},
+		{"command.go", `Use: +"(\w+)`, "caddy captcha "},
+	} {
+		found := regexp.MustCompile(c.pattern).FindAllStringSubmatch(readFile(t, c.file), -1)
+		if len(found) < 2 {
+			t.Errorf("%s: only %v was found", c.file, found)
+		}
+		for _, m := range found {
+			if !strings.Contains(reference, c.prefix+m[1]) {
+				t.Errorf("docs/reference.md does not mention %s", c.prefix+m[1])
+			}
+		}
+	}
+}
+
 // TestLinks checks that relative links lead to files and headings that exist.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	for _, name := range []string{"README.md", "docs/reference.md", "examples/README.md"} {
+	for _, name := range append([]string{"examples/README.md", "examples/custom-provider/README.md"}, documents...) {
 		for _, m := range link.FindAllStringSubmatch(readFile(t, name), -1) {
 			if strings.Contains(m[1], "://") {
 				continue

@@ -2,6 +2,7 @@ package captcha_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -30,9 +32,11 @@ const (
 )
 
 // examples says for each folder which paths it protects and which it does not.
+// Where outage is set, the example runs with providers that do not answer.
 var examples = map[string]struct {
 	protected, open []string
 	special         func(t *testing.T, site string)
+	outage          func(t *testing.T, site string)
 }{
 	"quickstart": {protected: []string{"/send/comment", "/send/upload"}, open: []string{"/elsewhere"}, special: tryQuickstart},
 	"wordpress": {
@@ -53,6 +57,12 @@ var examples = map[string]struct {
 	"uploads":   {protected: []string{"/upload"}, special: tryUpload},
 	"own-page":  {protected: []string{"/contact"}, open: []string{"/other"}, special: tryOwnPage},
 	"json":      {protected: []string{"/login", "/contact/us"}, open: []string{"/other"}},
+
+	"turnstile":         {outage: tryTurnstile, open: []string{"/other"}},
+	"trustcaptcha":      {outage: tryTrustCaptcha, open: []string{"/other"}},
+	"geetest":           {outage: tryGeeTest, open: []string{"/other"}},
+	"high-availability": {outage: tryHighAvailability, open: []string{"/other"}},
+	"failover":          {outage: tryFailover, open: []string{"/other"}},
 }
 
 func TestExamples(t *testing.T) {
@@ -68,15 +78,26 @@ func TestExamples(t *testing.T) {
 		}
 		folders++
 		name := entry.Name()
+		if !strings.Contains(readme, "| ["+name+"](") {
+			t.Errorf("examples/README.md does not list %s", name)
+		}
+		if exists(filepath.Join("examples", name, "go.mod")) {
+			folders-- // it has tests of its own
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			want, ok := examples[name]
 			if !ok {
 				t.Fatal("this folder is in no test: add it to examples")
 			}
-			if !strings.Contains(readme, "| ["+name+"](") {
-				t.Error("examples/README.md does not list it")
+			prepare := easier
+			if want.outage != nil {
+				prepare = cutOff
 			}
-			site := runExample(t, filepath.Join("examples", name))
+			site := runExample(t, filepath.Join("examples", name), prepare)
+			if want.outage != nil {
+				want.outage(t, site)
+			}
 			for _, path := range want.protected {
 				checkProtected(t, site, path)
 			}
@@ -237,9 +258,94 @@ func tryOwnPage(t *testing.T, site string) {
 	}
 }
 
+const turnstileToken = "cf-turnstile-response=0.AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
+
+func tryTurnstile(t *testing.T, site string) {
+	page := post(t, site+"/login", formType, "a=1", "Accept", "text/html", "Origin", site)
+	policy := page.Header.Get("Content-Security-Policy")
+	if page.StatusCode != 403 || !strings.Contains(page.body, `data-action="login"`) || !strings.Contains(policy, "https://challenges.cloudflare.com") {
+		t.Errorf("the page with the widget: %s, %s: %.300s", page.Status, policy, page.body)
+	}
+	checkFallback(t, site+"/login", post(t, site+"/login", formType, turnstileToken))
+	checkFallback(t, site+"/register", post(t, site+"/register", formType, turnstileToken))
+}
+
+// checkFallback checks that an answer has the built-in provider's challenge
+// because of an outage, and that its proof counts.
+func checkFallback(t *testing.T, address string, r answer) {
+	t.Helper()
+	checkChallenge(t, r, "pow")
+	if r.StatusCode != 403 {
+		return
+	}
+	var p struct {
+		Captcha struct{ Challenge json.RawMessage }
+	}
+	decode(t, []byte(r.body), &p)
+	if r := post(t, address, formType, "a=1", "Captcha-Token", powtest.Solve(p.Captcha.Challenge)); r.captcha() != "passed pow" {
+		t.Errorf("POST %s with the fallback's proof: %s, the app was told %q: %s", address, r.Status, r.captcha(), r.body)
+	}
+}
+
+func checkChallenge(t *testing.T, r answer, by string) {
+	t.Helper()
+	var p struct {
+		Reason  string
+		Captcha struct{ Provider string }
+	}
+	decode(t, []byte(r.body), &p)
+	if r.StatusCode != 403 || p.Captcha.Provider != by || (p.Reason != "provider-unreachable" && p.Reason != "try-again" && p.Reason != "token-missing") {
+		t.Errorf("%s, want a challenge of %s: %s", r.Status, by, r.body)
+	}
+}
+
+// trustCaptchaToken is what the widget submits.
+func trustCaptchaToken() string {
+	text := `{"verificationId":"1f43b9ff-4a66-42fe-bead-748015cf8223","expiresAt":"` + time.Now().Add(time.Minute).UTC().Format(time.RFC3339) + `"}`
+	return "tc-verification-token=" + url.QueryEscape(base64.StdEncoding.EncodeToString([]byte(text)))
+}
+
+func tryTrustCaptcha(t *testing.T, site string) {
+	for _, body := range []string{trustCaptchaToken(), "a=1"} { // by then it is known, and nobody is asked
+		if r := post(t, site+"/contact", formType, body); r.StatusCode != 200 || r.captcha() != "failover trustcaptcha" {
+			t.Errorf("POST /contact in an outage: %s, the app was told %q: %s", r.Status, r.captcha(), r.body)
+		}
+	}
+	if r := get(t, site+"/assets/README"); r.StatusCode != 200 {
+		t.Errorf("the widget's folder: %s", r.Status)
+	}
+}
+
+func tryGeeTest(t *testing.T, site string) {
+	r := get(t, site+"/geetest/register")
+	var doc struct {
+		Success   int
+		Challenge string
+	}
+	decode(t, []byte(r.body), &doc)
+	if r.StatusCode != 200 || doc.Success != 0 || len(doc.Challenge) != 32 {
+		t.Errorf("register in an outage: %s %s", r.Status, r.body)
+	}
+	body := "geetest_challenge=" + doc.Challenge + "&geetest_validate=" + doc.Challenge + "&geetest_seccode=" + doc.Challenge + "%7Cjordan"
+	checkFallback(t, site+"/login", post(t, site+"/login", formType, body))
+}
+
+func tryHighAvailability(t *testing.T, site string) {
+	checkChallenge(t, post(t, site+"/login", formType, turnstileToken), "hcaptcha")
+	checkFallback(t, site+"/login", post(t, site+"/login", formType, "h-captcha-response=P0_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"))
+}
+
+func tryFailover(t *testing.T, site string) {
+	checkFallback(t, site+"/login", post(t, site+"/login", formType, trustCaptchaToken()))
+	r := post(t, site+"/transfer", formType, trustCaptchaToken())
+	if r.StatusCode != 503 || r.Header.Get("Retry-After") == "" || !strings.Contains(r.body, `"provider-unreachable"`) || strings.Contains(r.body, `"captcha"`) {
+		t.Errorf("POST /transfer in an outage: %s %s", r.Status, r.body)
+	}
+}
+
 // runExample runs an example's configuration and returns the site's address.
 // Admin endpoint, storage and log are not what it says: it runs in a test.
-func runExample(t *testing.T, folder string) (site string) {
+func runExample(t *testing.T, folder string, prepare func(*testing.T, []byte) []byte) (site string) {
 	t.Helper()
 	app := strings.TrimPrefix(newEcho(t).URL, "http://")
 	port := freePort(t)
@@ -249,6 +355,7 @@ func runExample(t *testing.T, folder string) (site string) {
 		for name, value := range map[string]string{"SITE": site, "APP": app, "PORT": port, "APP_PORT": freePort(t)} {
 			t.Setenv(name, value)
 		}
+		setEnv(t, readFile(t, file))
 		config = adapt(t, file, readFile(t, file))
 	} else {
 		text := readFile(t, filepath.Join(folder, "caddy.json"))
@@ -256,7 +363,7 @@ func runExample(t *testing.T, folder string) (site string) {
 	}
 	config = confine(t, config)
 	validate(t, config)
-	config = easier(t, config)
+	config = prepare(t, config)
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatal(err)
 	}
@@ -306,6 +413,44 @@ func confine(t *testing.T, config []byte) []byte {
 // easier gives every captcha handler puzzles that are solved quickly.
 func easier(t *testing.T, config []byte) []byte {
 	t.Helper()
+	return eachHandler(t, config, func(handler map[string]any) {
+		handler["provider"] = map[string]any{"name": "pow", "difficulty": 1000}
+	})
+}
+
+// cutOff makes every provider of the network one that does not answer, and
+// puzzles easy.
+func cutOff(t *testing.T, config []byte) []byte {
+	t.Helper()
+	nobody := "https://127.0.0.1:" + freePort(t)
+	change := func(v any) {
+		switch p := v.(map[string]any); p["name"] {
+		case "pow":
+			p["difficulty"] = 1000
+		case "geetest":
+			p["api_url"], p["bypass_url"] = nobody, nobody+"/status"
+		case "trustcaptcha":
+			p["api_url"] = nobody
+		default:
+			p["verify_url"] = nobody + "/siteverify"
+		}
+	}
+	return eachHandler(t, config, func(handler map[string]any) {
+		change(handler["provider"])
+		fallbacks, ok := handler["fallbacks"].([]any)
+		if !ok {
+			handler["fallbacks"] = []any{map[string]any{"name": "pow", "difficulty": 1000}} // the default, but easy
+		}
+		for _, f := range fallbacks {
+			change(f)
+		}
+	})
+}
+
+// eachHandler changes every captcha handler of a configuration, and the
+// providers of captcha_challenge in the same way.
+func eachHandler(t *testing.T, config []byte, change func(handler map[string]any)) []byte {
+	t.Helper()
 	var c any
 	if err := json.Unmarshal(config, &c); err != nil {
 		t.Fatal(err)
@@ -316,8 +461,13 @@ func easier(t *testing.T, config []byte) []byte {
 		switch v := v.(type) {
 		case map[string]any:
 			if v["handler"] == "captcha" {
-				v["provider"] = map[string]any{"name": "pow", "difficulty": 1000}
+				change(v)
 				handlers++
+			}
+			if v["handler"] == "captcha_challenge" {
+				like := map[string]any{"provider": v["provider"]}
+				change(like)
+				v["provider"] = like["provider"]
 			}
 			for _, child := range v {
 				walk(child)

@@ -89,7 +89,8 @@ func (p policy) action(s situation, at standing, now time.Time) action {
 func (p policy) entitled(role role, issued time.Time, at standing, now time.Time) bool {
 	switch role.situation {
 	case unreachable:
-		if at.start.IsZero() || (!issued.IsZero() && issued.Before(at.start)) {
+		// what a provider signs counts milliseconds
+		if at.start.IsZero() || (!issued.IsZero() && issued.Before(at.start.Truncate(time.Millisecond))) {
 			return false
 		}
 		return at.down || (!at.end.IsZero() && now.Sub(at.end) <= p.grace)

@@ -30,7 +30,6 @@ type gateway struct {
 	mu     sync.Mutex
 	issued map[string]bool // what passes
 	hook   hook
-	marks  []int // what the calls were, in order
 }
 
 // hook answers a call instead of the protocol; status 0 leaves it to that.
@@ -58,7 +57,6 @@ func newGateway(t *testing.T, kind string) *gateway {
 		return func(c providertest.Call) (int, string) {
 			what := g.sort(c)
 			g.mu.Lock()
-			g.marks = append(g.marks, what)
 			h := g.hook
 			g.mu.Unlock()
 			if strings.Contains(c.Path, "//") || strings.Contains(fmt.Sprint(c.Query), gateSecret) {
@@ -96,23 +94,19 @@ func (g *gateway) set(h hook) {
 	g.hook = h
 }
 
-// count says how many calls of a kind came after the first n of all.
+// count says how many calls of a kind came after the first n of all. What is
+// injected holds for every call after total.
 func (g *gateway) count(what, n int) (k int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, m := range g.marks[min(n, len(g.marks)):] {
-		if m == what {
+	calls := g.Calls()
+	for _, c := range calls[min(n, len(calls)):] {
+		if g.sort(c) == what {
 			k++
 		}
 	}
 	return k
 }
 
-func (g *gateway) total() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.marks)
-}
+func (g *gateway) total() int { return len(g.Calls()) }
 
 func (g *gateway) issue(token string) string {
 	g.mu.Lock()
@@ -289,4 +283,9 @@ func (h *health) tenSecondsLater() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.confirmed = time.Time{}
+}
+
+// form is a form with a token in one field.
+func form(field, token string) string {
+	return url.Values{field: {token}, "comment": {"precious"}}.Encode()
 }

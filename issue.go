@@ -114,6 +114,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 // document asks for the challenge document. A provider that cannot be asked is
 // probed; where that confirms an outage, the document says so.
 func (i *Issuer) document(ctx context.Context, issuer provider.Challenger, req provider.Request) (json.RawMessage, error) {
+	i.app.fresh(ctx, i.link, defaultVerifyTimeout)
 	req.Down = i.link.standing(time.Now()).down
 	doc, err := issuer.Challenge(ctx, req)
 	if err == nil || req.Down {

@@ -37,7 +37,7 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now t
 	if f.status != "" || err != nil {
 		return f, fd, err
 	}
-	h.fresh(r.Context())
+	h.app.fresh(r.Context(), h.chain[0], time.Duration(h.VerifyTimeout))
 	switch f = h.missing(); {
 	case fd.blocked && fd.page != nil && f.situation == "":
 		f = in(widgetBlocked) // on the word of a page of ours

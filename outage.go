@@ -126,6 +126,12 @@ func (h *health) standing(now time.Time) standing {
 	if n := len(h.outages); n > 0 {
 		s.start, s.end = h.outages[n-1].Start, h.outages[n-1].End
 	}
+	for _, o := range h.outages { // a drill within an outage does not begin it anew
+		if o.End.IsZero() {
+			s.start, s.end = o.Start, time.Time{}
+			break
+		}
+	}
 	for i := len(h.outages) - 1; i >= 0; i-- {
 		if o := h.outages[i]; !o.Drill {
 			if s.lastEnd = o.End; o.End.IsZero() {

@@ -82,6 +82,9 @@ step_go() {
 		return "$status"
 	fi
 	grep -E '^ok' "$log"
+	go -C examples/custom-provider vet ./...
+	go -C examples/custom-provider test -race -count=1 ./...
+	go -C bench vet ./...
 	for pkg in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do
 		grep -E "^ok[[:space:]]+$pkg[[:space:]]" "$log" | grep -qv 'no tests to run' ||
 			{ echo "no test of $pkg has run" >&2; bad=1; }

@@ -143,6 +143,7 @@ func (h *Handler) parseOne(ctx context.Context, l *link, req provider.Request, f
 func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, token provider.Token) finding {
 	claimed, err := h.app.store.Claim(ctx, token.Key, token.Expires.Add(claimSlack))
 	if err != nil {
+		h.app.storeFailed()
 		h.logger.Error("claiming a token failed; the visitor is asked to try again", zap.Error(err))
 		return failed(reasonTryAgain)
 	}
@@ -209,6 +210,7 @@ func (h *Handler) noVerdict(ctx context.Context, l *link, err error) (again bool
 // release lets go of a claim: the token met no verdict.
 func (h *Handler) release(ctx context.Context, token provider.Token) {
 	if err := h.app.store.Release(context.WithoutCancel(ctx), token.Key); err != nil {
+		h.app.storeFailed()
 		h.logger.Warn("letting go of a claim failed; the token stays spent", zap.Error(err))
 	}
 }

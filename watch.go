@@ -191,6 +191,9 @@ func (a *App) startChecks() {
 		if h == nil {
 			continue
 		}
+		if m, ok := l.provider.(interface{ Metered() bool }); ok && m.Metered() && written[l.identity] != nil && written[l.identity].Mode == checkPoll {
+			a.logger.Warn("every poll spends the provider's quota; use bypass_check passive", zap.String("provider", l.name))
+		}
 		h.start(l.provider.(provider.Prober), written[l.identity].resolve(hasStatusAPI(l.provider)), a.reporter)
 	}
 }
@@ -222,17 +225,16 @@ func publicID(identity string) string {
 
 // fresh asks a provider in mode request for its health, unless it was asked
 // moments ago. A missing answer is asked for again, never assumed.
-func (h *Handler) fresh(ctx context.Context) {
-	l := h.chain[0]
+func (a *App) fresh(ctx context.Context, l *link, timeout time.Duration) {
 	if l.health == nil {
 		return
 	}
 	ttl := l.health.askBeforeUse()
-	if ttl == 0 || l.standing(time.Now()).down || h.app.shared.asked.recently(l.identity) {
+	if ttl == 0 || l.standing(time.Now()).down || a.shared.asked.recently(l.identity) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(h.VerifyTimeout))
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	l.health.wait(ctx, l.health.confirm())
-	h.app.shared.asked.note(l.identity, ttl)
+	a.shared.asked.note(l.identity, ttl)
 }

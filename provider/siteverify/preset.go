@@ -12,7 +12,9 @@ import (
 // tells one provider from another is in it.
 type preset struct {
 	name string // of the module and the Caddyfile
-	page string // the documentation that the row follows
+	// metered says that every verification, a probe's too, counts against a quota
+	metered bool
+	page    string // the documentation that the row follows
 
 	// the token
 	field    string         // the form field

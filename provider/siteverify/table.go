@@ -121,6 +121,7 @@ var recaptchaCSP = map[string][]string{
 
 var recaptcha = preset{
 	name:     "recaptcha",
+	metered:  true,
 	page:     "https://developers.google.com/recaptcha/docs/verify",
 	field:    "g-recaptcha-response",
 	max:      8192,
@@ -143,6 +144,7 @@ var recaptcha = preset{
 
 var recaptcha3 = preset{
 	name:     "recaptcha3",
+	metered:  true,
 	page:     "https://developers.google.com/recaptcha/docs/v3",
 	field:    "g-recaptcha-response", // version 3 has no field of its own
 	max:      8192,
@@ -166,6 +168,7 @@ var recaptcha3 = preset{
 
 var recaptchaEnterprise = preset{
 	name:     "recaptcha_enterprise",
+	metered:  true,
 	page:     "https://cloud.google.com/recaptcha/docs/create-assessment-website",
 	field:    "g-recaptcha-response",
 	max:      8192,

@@ -24,6 +24,11 @@ func (p *Provider) Verify(ctx context.Context, req provider.Request, token provi
 	return verdict, err
 }
 
+// Metered says whether every verification, a probe's too, counts against a quota:
+// reCAPTCHA's free tier has 10,000 assessments a month
+// (https://cloud.google.com/recaptcha/quotas).
+func (p *Provider) Metered() bool { return p.preset.metered }
+
 // Probe asks about a token that nobody was given. Refusing it is health.
 func (p *Provider) Probe(ctx context.Context) error {
 	token := probeToken
