@@ -76,10 +76,15 @@ func (p policy) action(s situation, at standing, now time.Time) action {
 	if a == "" {
 		a = policyTable[s].standard
 	}
-	if s == unreachable && p.until > 0 && at.down && now.Sub(at.start) >= p.until {
+	if s == unreachable && p.overdue(at, now) {
 		a = p.then
 	}
 	return a
+}
+
+// overdue reports whether an outage has lasted for longer than its first action.
+func (p policy) overdue(at standing, now time.Time) bool {
+	return p.until > 0 && at.down && now.Sub(at.start) >= p.until
 }
 
 // entitled reports whether a fallback's proof counts: for this provider, in this

@@ -98,3 +98,16 @@ func TestChallengeOfAHangingProviderIsBounded(t *testing.T) {
 		t.Errorf("%s", r.body)
 	}
 }
+
+// Who has judged tokens was reached: an outage after that is no matter of an
+// egress firewall.
+func TestVerdictsAreReach(t *testing.T) {
+	g := newGateway(t, "trustcaptcha")
+	p := page{guard(t, g, "", ""), g, t}
+	p.want(p.send(p.regular()), 200, "", "passed")
+	p.total()
+	if s, _ := statusOf(t, "trustcaptcha"); !s.Reached {
+		t.Errorf("a provider that has passed a token was never reached: %+v", s)
+	}
+	p.logged(t, "the provider is down", "trustcaptcha", "evidence")
+}

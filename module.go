@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -134,6 +135,9 @@ type Handler struct {
 	roles    *keyring.Signer
 	sealer   *keyring.Sealer
 	logger   *zap.Logger
+	// failovers is the logger of decisions that policy made, sampled
+	failovers *zap.Logger
+	overdue   *atomic.Int64 // start of the outage whose second action was announced
 
 	// values whose placeholders are resolved
 	tokenHeader    string

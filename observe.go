@@ -3,6 +3,7 @@ package captcha
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -38,14 +39,20 @@ func (h *Handler) judgedBy(f finding) string {
 	return h.chain[0].name
 }
 
-// reportFailover counts a request that policy decided, and logs it: sampled by
-// Caddy's own log sampling, as every line is.
+// reportFailover counts a request that policy decided, and logs it: under load a
+// sample. The moment at which an outage has lasted for too long is logged once.
 func (h *Handler) reportFailover(r *http.Request, d decision) {
 	l := h.chain[0]
 	if l.health != nil && d.failover == unreachable {
 		l.health.failedOver()
+		now := time.Now()
+		at := l.standing(now)
+		if h.policy.overdue(at, now) && h.overdue.Swap(at.start.UnixNano()) != at.start.UnixNano() {
+			h.logger.Warn("the outage lasts for longer than failover allows its first action; the second one holds now",
+				zap.String("provider", l.name), zap.Duration("for", h.policy.until), zap.String("action", string(h.policy.then)))
+		}
 	}
-	if c := h.logger.Check(zap.InfoLevel, "failover"); c != nil {
+	if c := h.failovers.Check(zap.InfoLevel, "failover"); c != nil {
 		c.Write(
 			zap.String("provider", l.name),
 			zap.String("situation", string(d.failover)),
@@ -53,6 +60,14 @@ func (h *Handler) reportFailover(r *http.Request, d decision) {
 			zap.String("host", r.Host),
 		)
 	}
+}
+
+// sampled is a logger that writes the first lines of each second, and then one in
+// a hundred.
+func sampled(logger *zap.Logger) *zap.Logger {
+	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Second, 10, 100)
+	}))
 }
 
 // note puts the reference of an answer into the access log, where somebody who

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -38,6 +39,7 @@ const (
 // Provision sets up the handler. It touches neither network nor storage.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
+	h.failovers, h.overdue = sampled(h.logger.Named("failover")), new(atomic.Int64)
 	config, err := json.Marshal(h) // before defaults: what makes this handler itself
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// Caddy's ways (issue 2, point 11), each on the real server.
+// Caddy's ways, each on the real server.
 
 const pow1000 = `{
 		provider pow {
