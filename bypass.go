@@ -196,6 +196,14 @@ func (h *health) wait(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
+// met is told that the provider has answered a verification. That it is up says
+// only a probe; that it can be reached is told by this too.
+func (h *health) met() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reached = true
+}
+
 // doubt is told that a verification failed. It starts a confirmation, unless one
 // was made moments ago, and returns when it has ended.
 func (h *health) doubt() <-chan struct{} {

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -225,12 +225,12 @@ func (a *answer) document() (*link, []byte, error) {
 	}
 	req := a.h.request(a.r, a.now)
 	req.Role, req.Down = role, l.standing(a.now).down
-	doc, err := issuer.Challenge(ctx, req)
+	doc, err := issue(ctx, issuer, req)
 	if err == nil || a.fallback {
 		return l, doc, err
 	}
 	// it could not be asked for a challenge: the probe tells whether it is down
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.h.VerifyTimeout))
+	ctx, cancel := context.WithTimeout(ctx, confirmTime)
 	defer cancel()
 	s := l.doubt(ctx).situation()
 	if s == "" {
@@ -245,6 +245,21 @@ func (a *answer) document() (*link, []byte, error) {
 		return nil, nil, err
 	}
 	return a.document()
+}
+
+const (
+	// issueTime is how long a provider may take to issue a challenge.
+	issueTime = 2 * time.Second
+	// confirmTime is how long a visitor who can get no challenge waits for the
+	// probe's word.
+	confirmTime = 5 * time.Second
+)
+
+// issue asks a provider for its challenge document.
+func issue(ctx context.Context, issuer provider.Challenger, req provider.Request) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, issueTime)
+	defer cancel()
+	return issuer.Challenge(ctx, req)
 }
 
 // staleHeaders are response headers that handlers before us may have set for a
@@ -295,97 +310,4 @@ func (a *answer) send(body []byte) error {
 		a.h.logger.Debug("writing an answer failed", zap.Error(err))
 	}
 	return nil
-}
-
-// asksForPuzzle reports whether r is a script that asks for a challenge.
-func asksForPuzzle(r *http.Request) bool {
-	return r.Method == http.MethodPost && len(r.Header["Captcha-Request"]) > 0 &&
-		strings.EqualFold(r.Header.Get("Captcha-Request"), "challenge") && noBody(r)
-}
-
-// noBody reports whether the request's body is empty, of known length or not.
-func noBody(r *http.Request) bool {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return true
-	}
-	if r.ContentLength > 0 {
-		return false
-	}
-	one := make([]byte, 1)
-	n, err := io.ReadFull(r.Body, one)
-	if err != nil {
-		return err == io.EOF
-	}
-	r.Body = &heldBody{rest: r.Body, budgets: new(budgets), mem: one, inMem: int64(n)}
-	return false
-}
-
-// answerPuzzle gives a script the challenge that it asked for.
-func (h *Handler) answerPuzzle(w http.ResponseWriter, r *http.Request, now time.Time) error {
-	// the active provider's, as a challenge to a request without a token is
-	d := decide(modeEnforce, h.missing(), h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
-	if d.verb != verbChallenge { // nothing to solve: the request itself is let in, or not
-		d = decision{verb: verbChallenge}
-	}
-	d.status, d.reason = http.StatusOK, ""
-	a := h.newAnswer(w, r, d, now)
-	body, err := a.captcha()
-	if err != nil {
-		h.logger.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
-		a.decision = tryLater
-		return a.problem()
-	}
-	a.head("application/json")
-	return a.send(body)
-}
-
-// redeem answers the script of our own page that has solved a challenge in
-// order to get a one-time clearance.
-func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) error {
-	f, c, err := h.judgeRedeem(w, r, now)
-	if err != nil {
-		return h.fault(w, r, err, now)
-	}
-	if f.status == statusPassed {
-		if err = h.grantOnce(w, r, c, now); err == nil {
-			h.observe(r, f, decision{verb: verbForward})
-			w.Header().Set("Cache-Control", "no-store")
-			w.WriteHeader(http.StatusNoContent)
-			return nil
-		}
-		h.logger.Warn("no one-time clearance could be signed", zap.Error(err))
-		f = refused(http.StatusServiceUnavailable, reasonTryAgain)
-	}
-	d := decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
-	h.observe(r, f, d)
-	return h.newAnswer(w, r, d, now).problem()
-}
-
-// judgeRedeem verifies the token and opens the seal of a redemption.
-func (h *Handler) judgeRedeem(w http.ResponseWriter, r *http.Request, now time.Time) (finding, *carried, error) {
-	bad := refused(http.StatusBadRequest, reasonBadRequest)
-	if earlyData(r) {
-		return refused(http.StatusTooEarly, reasonEarlyData), nil, nil
-	}
-	if !sentBySameOrigin(r) {
-		return bad, nil, nil
-	}
-	fd, err := h.extract(w, r)
-	defer fd.release()
-	var no *badRequest
-	if errors.As(err, &no) {
-		return no.finding, nil, nil
-	}
-	if err != nil {
-		return finding{}, nil, err
-	}
-	c, err := h.open(r, fd.seal, now)
-	if err != nil || !c.Once || c.Scope != h.scope || fd.none() {
-		return bad, nil, nil
-	}
-	return h.verify(r.Context(), h.request(r, now), fd), c, nil
-}
-
-func redeems(r *http.Request) bool {
-	return r.Method == http.MethodPost && len(r.Header["Captcha-Redeem"]) > 0
 }

@@ -114,18 +114,18 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 // document asks for the challenge document. A provider that cannot be asked is
 // probed; where that confirms an outage, the document says so.
 func (i *Issuer) document(ctx context.Context, issuer provider.Challenger, req provider.Request) (json.RawMessage, error) {
-	i.app.fresh(ctx, i.link, defaultVerifyTimeout)
+	i.app.fresh(ctx, i.link, confirmTime)
 	req.Down = i.link.standing(time.Now()).down
-	doc, err := issuer.Challenge(ctx, req)
+	doc, err := issue(ctx, issuer, req)
 	if err == nil || req.Down {
 		return doc, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, defaultVerifyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, confirmTime)
 	defer cancel()
 	if req.Down = i.link.doubt(ctx).down; !req.Down {
 		return nil, err
 	}
-	return issuer.Challenge(ctx, req)
+	return issue(ctx, issuer, req)
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:

@@ -182,6 +182,9 @@ func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token 
 	case verdict.Outcome == provider.Pass:
 		outcome = "pass"
 	}
+	if err == nil && l.health != nil {
+		l.health.met()
+	}
 	h.app.reporter.metrics.verified(l.name, outcome, time.Since(start))
 	return verdict, err
 }
