@@ -100,7 +100,7 @@ type health struct {
 	outages    []outage
 	last       probeResult
 	confirming chan struct{} // closed when the confirmation under way ends
-	confirmed  time.Time     // when the last one began
+	doubted    time.Time     // when a failed verification last started one
 	stopPoll   context.CancelFunc
 	recovers   bool // a loop waits for the provider's return
 }
@@ -208,7 +208,10 @@ func (h *health) met() {
 // was made moments ago, and returns when it has ended.
 func (h *health) doubt() <-chan struct{} {
 	h.mu.Lock()
-	recent := h.confirming == nil && !h.confirmed.IsZero() && time.Since(h.confirmed) < confirmEvery
+	recent := h.confirming == nil && !h.doubted.IsZero() && time.Since(h.doubted) < confirmEvery
+	if !recent {
+		h.doubted = time.Now()
+	}
 	h.mu.Unlock()
 	if recent {
 		done := make(chan struct{})
@@ -231,7 +234,7 @@ func (h *health) confirm() <-chan struct{} {
 		close(done)
 		return done
 	}
-	h.confirming, h.confirmed = done, time.Now()
+	h.confirming = done
 	c := h.check
 	h.wg.Go(func() {
 		defer func() {

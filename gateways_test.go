@@ -282,7 +282,7 @@ func (g *gateway) health() (found *health) {
 func (h *health) tenSecondsLater() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.confirmed = time.Time{}
+	h.doubted = time.Time{}
 }
 
 // form is a form with a token in one field.

@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -39,16 +40,31 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now t
 	}
 	h.app.fresh(r.Context(), h.chain[0], time.Duration(h.VerifyTimeout))
 	switch f = h.missing(); {
-	case fd.blocked && fd.page != nil && f.situation == "":
-		f = in(widgetBlocked) // on the word of a page of ours
 	case !fd.none():
 		f = h.verify(r.Context(), h.request(r, now), fd)
+	case fd.page != nil && f.situation == "":
+		f = h.unsolved(r.Context(), fd.blocked)
 	}
 	if f.status != statusPassed && f.situation == "" {
 		// whatever is wrong with the token, the provider's standing comes first
 		f.situation = h.chain[0].standing(time.Now()).situation()
 	}
 	return f, fd, nil
+}
+
+// unsolved is the finding on a page of ours that comes back without a token: its
+// widget could not be loaded, or did not work. That is a client's word and moves
+// nothing, but it is a reason to ask the provider, who else might never be asked
+// in an outage in which nobody can get a token.
+func (h *Handler) unsolved(ctx context.Context, blocked bool) finding {
+	ctx, cancel := context.WithTimeout(ctx, confirmTime)
+	defer cancel()
+	h.chain[0].doubt(ctx)
+	f := h.missing()
+	if f.situation == "" && blocked {
+		f = in(widgetBlocked)
+	}
+	return f
 }
 
 // judgeCleared judges a request that needs no token. A form post may still be

@@ -19,7 +19,7 @@ import (
 func TestAThousandReloadsLeakNoPoller(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	a := new(mute)
-	var old, before *App
+	var before *App
 	for i := range 1000 {
 		app := new(App)
 		for j := range 3 {
@@ -39,9 +39,8 @@ func TestAThousandReloadsLeakNoPoller(t *testing.T) {
 				before.unwatch(l)
 			}
 		}
-		old, before = before, app
+		before = app
 	}
-	_ = old
 	if n, _ := healths.References("idle\x000"); n != 1 {
 		t.Errorf("%d references are left", n)
 	}

@@ -68,7 +68,7 @@ func TestSecretsStaySecret(t *testing.T) {
 				out.Write(e.browse("same-origin", "/x", formType, body).body)
 				for _, h := range allHealths() {
 					h.mu.Lock()
-					h.confirmed = time.Time{} // ask again at once
+					h.doubted = time.Time{} // ask again at once
 					h.mu.Unlock()
 				}
 			}

@@ -8,15 +8,12 @@ const TELL = 8e3; // for reading that another check follows
 
 const {nonce} = document.currentScript;
 const area = document.getElementById('captcha-widget');
-const markup = area.innerHTML;
 
 const given = new Map(); // what the glue handed over
 let look = () => {}; // looks for the token
 let done = false; // the token is there
-let script = null; // the script's element
-let tries = 0;
 let began = 0; // when the script's loading began
-let ran = false; // the script was loaded; many cannot be loaded twice in a page
+let ran = false; // the script was loaded
 let seen = false, slow = false, failed = false; // what was shown of it
 let timer = 0;
 let left = false; // the page was left without a token
@@ -37,15 +34,13 @@ function load() {
   show('widget-loading');
   const {script: src, module} = data.widget;
   if (!src) return start(); // the glue loads it
-  script?.remove();
-  const element = script = document.createElement('script');
-  // a module that failed is remembered by its address, so a second try needs another
-  element.src = module && tries++ ? `${src.split('#')[0]}#${tries}` : src;
+  const element = document.createElement('script');
+  element.src = src;
   if (module) element.type = 'module';
   element.async = true;
   element.nonce = nonce;
-  element.onload = () => element === script && start();
-  element.onerror = () => element === script && fail();
+  element.onload = start;
+  element.onerror = fail;
   document.head.append(element);
 }
 
@@ -85,16 +80,11 @@ function fail() {
   timer = setTimeout(other, TELL);
 }
 
-function retry() {
-  clearTimeout(timer);
-  if (ran) return anew();
-  area.innerHTML = markup;
-  area.hidden = false;
-  load();
-}
-
 // A new page with the same form has a new challenge, and loads the script anew.
+// By that the edge learns that this one could not be solved, and looks whether
+// it is the provider that is down.
 const anew = () => leave([], 'widget-loading');
+const retry = anew;
 // The edge answers this with the challenge of another provider.
 const other = () => leave([['captcha-blocked', '1']], 'widget-next');
 
