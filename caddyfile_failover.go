@@ -158,7 +158,7 @@ func parseClientReported(d *caddyfile.Dispenser) (*ClientReported, error) {
 	if c.Action, err = actionOf(d, clientReported, args[0]); err != nil || len(args) == 1 {
 		return c, err
 	}
-	if args[2] == "0" {
+	if d, err := caddy.ParseDuration(args[2]); args[2] == "0" || err == nil && d == 0 {
 		c.Tolerate = new(caddy.Duration)
 		return c, nil
 	}
