@@ -35,6 +35,7 @@ type server struct {
 
 	proxy   string // address of the reverse proxy; with captcha on /form*
 	cleared string // the same, with clearances
+	outage  string // the same, with a provider that is down and pow behind it
 	files   string // address of a file server of dir/www
 	admin   string
 }
@@ -59,6 +60,23 @@ const (
 	}`
 )
 
+// outageLines name a provider at a port where nobody listens.
+const outageLines = `
+	captcha /form* {
+		provider turnstile {
+			site_key 0x4AAAAAAAbench
+			secret_key 0x4AAAAAAAbench-secret
+			verify_url http://127.0.0.1:1/siteverify
+		}
+		fallback pow {
+			difficulty 1000
+			expires 24h
+		}
+		bypass_check passive {
+			fails 1
+		}
+	}`
+
 // start runs a Caddy, with captcha or without.
 func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, error) {
 	s := &server{exited: make(chan struct{})}
@@ -66,17 +84,17 @@ func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, 
 	if err != nil {
 		return nil, err
 	}
-	for _, addr := range []*string{&s.proxy, &s.cleared, &s.files, &s.admin} {
+	for _, addr := range []*string{&s.proxy, &s.cleared, &s.outage, &s.files, &s.admin} {
 		if *addr, err = freeAddress(); err != nil {
 			return nil, err
 		}
 	}
-	admin, first, second := "off", "", ""
+	admin, first, second, third := "off", "", "", ""
 	if b.profile != "" {
 		admin = s.admin
 	}
 	if captcha {
-		first, second = captchaLines, clearedLines
+		first, second, third = captchaLines, clearedLines, outageLines
 	}
 	config := filepath.Join(home, "Caddyfile")
 	text := fmt.Sprintf(`{
@@ -87,7 +105,11 @@ func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, 
 	storage file_system %s
 	log {
 		level ERROR
+		exclude captcha.bypass
 	}
+}
+http://%s {%s
+	reverse_proxy %s
 }
 http://%s {%s
 	reverse_proxy %s
@@ -99,7 +121,7 @@ http://%s {
 	root %s
 	file_server
 }
-`, admin, filepath.Join(home, "storage"), s.proxy, first, b.upstream.addr, s.cleared, second, b.upstream.addr, s.files, b.www())
+`, admin, filepath.Join(home, "storage"), s.proxy, first, b.upstream.addr, s.cleared, second, b.upstream.addr, s.outage, third, b.upstream.addr, s.files, b.www())
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,8 @@ func cases() []kase {
 		{name: "unmatched-get", goal: 0.99, prepare: get("/")},
 		{name: "matched-get", goal: 0.98, prepare: get("/form")},
 		{name: "cleared-post", goal: 0.95, prepare: clearedPost},
-		{name: "token-post", goal: 0.85, prepare: tokenPost},
+		{name: "token-post", goal: 0.85, prepare: tokenPost(func(s *server) string { return s.proxy })},
+		{name: "outage-post", goal: 0.85, prepare: outagePost},
 		{name: "challenge-page", goal: 0.8, prepare: answerOfOurs("page.html", acceptHTML)},
 		{name: "problem-json", prepare: answerOfOurs("problem.json", acceptJSON)},
 		{name: "upload", upload: true},
@@ -89,22 +90,45 @@ func clearedPost(ctx context.Context, b *bench, _ int, plain, ours *server) (*lo
 	return p, o, err
 }
 
-func tokenPost(ctx context.Context, b *bench, rounds int, plain, ours *server) (*load, *load, error) {
+// outagePost measures posts with the fallback's token while the provider is down.
+func outagePost(ctx context.Context, b *bench, rounds int, plain, ours *server) (*load, *load, error) {
+	// the first one meets the outage, and the edge confirms it
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+ours.outage+"/form", strings.NewReader("cf-turnstile-response=0.bench"))
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Header.Set("Content-Type", urlencoded)
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	_ = resp.Body.Close()
+	return tokenPost(func(s *server) string { return s.outage })(ctx, b, rounds, plain, ours)
+}
+
+// tokenPost measures posts with a token of pow at one of the sites.
+func tokenPost(site func(*server) string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
+	return func(ctx context.Context, b *bench, rounds int, plain, ours *server) (*load, *load, error) {
+		return b.tokenPost(ctx, rounds, plain, ours, site(plain), site(ours))
+	}
+}
+
+func (b *bench) tokenPost(ctx context.Context, rounds int, plain, ours *server, plainAddr, oursAddr string) (*load, *load, error) {
 	begin := time.Now()
 	perSlice := max(1, b.tokens/b.rounds)
-	list, err := tokens(ctx, ours.proxy, perSlice*(rounds+1)) // one slice is to get warm
+	list, err := tokens(ctx, oursAddr, perSlice*(rounds+1)) // one slice is to get warm
 	if err != nil {
 		return nil, nil, err
 	}
 	fmt.Fprintf(os.Stderr, "  %d tokens in %v\n", len(list), time.Since(begin).Round(time.Second/10))
-	p, o, err := b.loads(plain, ours, plain.proxy, ours.proxy, 200, 200)
+	p, o, err := b.loads(plain, ours, plainAddr, oursAddr, 200, 200)
 	if err != nil {
 		return nil, nil, err
 	}
 	p.perSlice, o.perSlice = perSlice, perSlice
 	for _, t := range list {
-		p.list = append(p.list, request("POST", plain.proxy, "/form", "", acceptHTML, urlencoded, form(t)))
-		o.list = append(o.list, request("POST", ours.proxy, "/form", "", acceptHTML, urlencoded, form(t)))
+		p.list = append(p.list, request("POST", plainAddr, "/form", "", acceptHTML, urlencoded, form(t)))
+		o.list = append(o.list, request("POST", oursAddr, "/form", "", acceptHTML, urlencoded, form(t)))
 	}
 	return p, o, nil
 }
