@@ -61,7 +61,7 @@ try {
   await probe.context().close();
   const slower = (a, b) => (a / b).toFixed(1);
   console.log(`CPU throttling 4x makes the page ${slower(free.page, throttled.page)} times slower, a worker ${slower(free.worker, throttled.worker)} times`);
-  console.log('click to arrival in ms, difficulty 100000 (default)'.padEnd(58), 'min  median   mean     p90     max');
+  console.log('click to arrival in ms, default difficulty'.padEnd(58), 'min  median   mean     p90     max');
   const cases = [
     ['no captcha', 'plain.test', 1, []],
     ['workers', 'site.test', 1, []],

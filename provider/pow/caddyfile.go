@@ -11,7 +11,7 @@ import (
 // UnmarshalCaddyfile sets up the provider from Caddyfile tokens. Syntax:
 //
 //	pow {
-//		difficulty <n>         # expected hashes, 1000 to 50000000; default 1000000
+//		difficulty <n>         # expected hashes, 1000 to 50000000; default 500000
 //		expires    <duration>  # 1s to 24h; default 10m
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -37,7 +37,7 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 func (p *Provider) unmarshalDifficulty(d *caddyfile.Dispenser) error {
-	value, err := oneValue(d, "a number of hashes, such as 1000000", p.Difficulty != 0)
+	value, err := oneValue(d, "a number of hashes, such as 500000", p.Difficulty != 0)
 	if err != nil {
 		return err
 	}

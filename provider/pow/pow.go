@@ -19,7 +19,7 @@ import (
 // Limits and defaults of the configuration.
 const (
 	// DefaultDifficulty is about one second of work on a mid-range phone.
-	DefaultDifficulty = 1_000_000
+	DefaultDifficulty = 500_000
 	// MinDifficulty is the least work that is worth a visitor's click.
 	MinDifficulty = 1000
 	// MaxDifficulty is minutes of work on a phone.
@@ -47,7 +47,7 @@ func init() {
 type Provider struct {
 	// Difficulty is the number of hashes that a solution takes on average.
 	// The longest search takes twice as many. At least 1000, at most 50000000.
-	// Default: 1000000.
+	// Default: 500000.
 	Difficulty int `json:"difficulty,omitempty"`
 
 	// Expires is how long after it was issued a challenge is accepted. A
