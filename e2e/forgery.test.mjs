@@ -187,6 +187,7 @@ for (const host of ['evil.test', 'www.site.test']) {
   test(`a frame of ${host} shows no challenge`, async (t) => {
     const tab = await victim(t, attack(target, {before: '<iframe name="frame"></iframe>', attributes: 'target="frame"'}), {host});
     const refused = tab.waitForEvent('console', (m) => /frame/i.test(m.text()) && /refused|denied|violates|blocked/i.test(m.text()));
+    await tab.waitForFunction(() => document.forms[0]);
     await tab.evaluate(() => document.forms[0].submit());
     await refused;
     await tab.waitForFunction(() => { try { return !document.querySelector('iframe').contentDocument; } catch { return true; } });
