@@ -187,28 +187,13 @@ func (a *answer) fill(p *web.Page, c *carried) error {
 	if err != nil {
 		return err
 	}
-	p.Field, p.Challenge, p.Fields = l.provider.Fields()[0], doc, l.provider.Fields()
-	p.Widget = widgetOf(l)
+	p.Field, p.Challenge, p.Fields, p.Widget = l.fields[0], doc, l.fields, l.shown()
 	if doc == nil && p.Widget == nil {
 		return errors.New("the provider has neither a challenge document nor a widget")
 	}
 	p.BlockedFallback = a.h.policy.actions[widgetBlocked] == fallback && !a.fallback && a.h.nextFallback(a.now) != nil
 	p.Seal, err = a.h.seal(a.r.Context(), c)
 	return err
-}
-
-// widgetOf is the widget that a page shows for a provider; nil where our own
-// solver does.
-func widgetOf(l *link) *web.Widget {
-	p, ok := l.provider.(provider.Presenter)
-	if !ok {
-		return nil
-	}
-	w := p.Widget()
-	if w.Script == "" && w.Markup == "" && w.Glue == "" {
-		return nil
-	}
-	return &web.Widget{SiteKey: w.SiteKey, Script: w.Script, Module: w.Module, Markup: w.Markup, Glue: w.Glue, CSP: w.CSP}
 }
 
 // document returns the provider whose challenge the visitor gets, and its

@@ -101,7 +101,7 @@ func (h *Handler) beginsAsPage(r *http.Request) bool {
 	held.mem, held.inMem, held.ended = held.mem[:n], int64(n), err
 	r.Body = held
 	for _, l := range h.chain {
-		if bytes.HasPrefix(held.mem, []byte(l.provider.Fields()[0]+"=")) {
+		if bytes.HasPrefix(held.mem, []byte(l.fields[0]+"=")) {
 			return true
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-captcha/caddy-captcha/internal/formtoken"
 	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
 	"github.com/caddy-captcha/caddy-captcha/provider"
 	_ "github.com/caddy-captcha/caddy-captcha/provider/altcha"
@@ -142,6 +143,7 @@ type Handler struct {
 	// values whose placeholders are resolved
 	tokenHeader    string
 	tokenFields    []string
+	wanted         [formtoken.JSON + 1]*formtoken.Fields
 	origins        []string
 	scope, cookie  string
 	title, contact string

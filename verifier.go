@@ -238,17 +238,15 @@ func (h *Handler) outcome(ctx context.Context, l *link, req provider.Request, to
 
 // tokenKeyOf hashes a token with the provider and the host that it was sent to.
 func tokenKeyOf(l *link, req provider.Request, fields map[string]string) tokenKey {
-	hash := sha256.New()
+	var scratch [1 << 10]byte
+	text := append(scratch[:0], l.digest[:]...)
 	write := func(s string) {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		hash.Write(n[:])
-		hash.Write([]byte(s))
+		text = binary.BigEndian.AppendUint64(text, uint64(len(s)))
+		text = append(text, s...)
 	}
-	write(l.identity)
 	write(req.Host)
-	for _, name := range l.provider.Fields() {
+	for _, name := range l.fields {
 		write(fields[name])
 	}
-	return tokenKey(hash.Sum(nil))
+	return sha256.Sum256(text)
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -122,18 +121,13 @@ func (a *App) link(mod any, testKeys bool, logger *zap.Logger) (*link, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T is not a provider", mod)
 	}
-	l := &link{provider: p, name: moduleName(mod)}
+	name := moduleName(mod)
 	if b, ok := p.(provider.Binder); ok {
-		if err := b.Bind(a.env(l.name, testKeys, logger)); err != nil {
-			return nil, fmt.Errorf("provider %s: %w", l.name, err)
+		if err := b.Bind(a.env(name, testKeys, logger)); err != nil {
+			return nil, fmt.Errorf("provider %s: %w", name, err)
 		}
 	}
-	config, err := json.Marshal(p)
-	if err != nil {
-		return nil, err
-	}
-	l.identity = l.name + "\x00" + string(config)
-	return l, nil
+	return newLink(p, name)
 }
 
 // watch gives a link the health of its identity, which other handlers and the
