@@ -87,6 +87,7 @@ type health struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	calls  chan struct{} // for requests, under way; see maxCalls
 
 	mu         sync.Mutex
 	machine    machine
@@ -132,7 +133,7 @@ const (
 )
 
 func newHealth(id, name string) *health {
-	h := &health{id: id, name: name, machine: machine{state: unknown, since: time.Now()}}
+	h := &health{id: id, name: name, machine: machine{state: unknown, since: time.Now()}, calls: make(chan struct{}, maxCalls)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }

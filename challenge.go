@@ -210,7 +210,7 @@ func (a *answer) document() (*link, []byte, error) {
 	}
 	req := a.h.request(a.r, a.now)
 	req.Role, req.Down = role, l.standing(a.now).down
-	doc, err := issue(ctx, issuer, req)
+	doc, err := l.issue(ctx, issuer, req)
 	if err == nil || a.fallback {
 		return l, doc, err
 	}
@@ -241,9 +241,13 @@ const (
 )
 
 // issue asks a provider for its challenge document.
-func issue(ctx context.Context, issuer provider.Challenger, req provider.Request) (json.RawMessage, error) {
+func (l *link) issue(ctx context.Context, issuer provider.Challenger, req provider.Request) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, issueTime)
 	defer cancel()
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leave()
 	return issuer.Challenge(ctx, req)
 }
 

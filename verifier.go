@@ -170,6 +170,10 @@ func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, toke
 
 // ask asks a provider about a token, and counts the answer.
 func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token provider.Token) (provider.Verdict, error) {
+	if err := l.enter(ctx); err != nil {
+		return provider.Verdict{}, err
+	}
+	defer l.leave()
 	start := time.Now()
 	verdict, err := l.provider.Verify(ctx, req, token)
 	outcome := "fail"
@@ -192,7 +196,7 @@ func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token 
 // noVerdict sorts what prevented a verdict: into a situation that the edge's own
 // probe has confirmed, or into one more try, or into neither.
 func (h *Handler) noVerdict(ctx context.Context, l *link, err error) (again bool, s situation) {
-	if err == nil {
+	if err == nil || errors.Is(err, errCrowded) {
 		return false, ""
 	}
 	var f *provider.Fault

@@ -25,6 +25,9 @@ import (
 const (
 	maxAnswer     = 64 << 10
 	maxRetryAfter = time.Minute
+	// maxConns is more than the 256 calls that the host makes at once for
+	// requests: a probe never waits for a connection of theirs.
+	maxConns = 320
 )
 
 // Transport is how a provider is reached. It is embedded in the configuration of
@@ -107,7 +110,7 @@ func (t Transport) NewClient() (*Client, error) {
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    3 * time.Second,
-		MaxConnsPerHost:        256,
+		MaxConnsPerHost:        maxConns,
 		MaxIdleConnsPerHost:    32,
 		IdleConnTimeout:        90 * time.Second,
 		DisableCompression:     true, // an answer is counted as it comes
