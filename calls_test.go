@@ -43,9 +43,9 @@ func TestAFloodOfTokensDoesNotKeepTheProbeOut(t *testing.T) {
 	})
 	e := serve(t, "captcha /login* {\n"+g.block(false)+`
 		fallback off
-		verify_timeout 30s
+		verify_timeout 1m
 		bypass_check poll 1s {
-			timeout 1s
+			timeout 5s
 			fails 1
 		}
 		failover {
