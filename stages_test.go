@@ -60,7 +60,7 @@ func (s *stage) request(method, body string, headers ...string) *http.Request {
 
 func (s *stage) token(tb testing.TB) string {
 	tb.Helper()
-	doc, err := issue(tb.Context(), s.chain[0].provider.(provider.Challenger), provider.Request{Host: "example.com", Received: time.Now()})
+	doc, err := s.chain[0].issue(tb.Context(), s.chain[0].provider.(provider.Challenger), provider.Request{Host: "example.com", Received: time.Now()})
 	if err != nil {
 		tb.Fatal(err)
 	}
