@@ -136,8 +136,9 @@ type Handler struct {
 	roles    *keyring.Signer
 	sealer   *keyring.Sealer
 	logger   *zap.Logger
-	// failovers is the logger of decisions that policy made, sampled
-	failovers *zap.Logger
+	// failovers is the logger of decisions that policy made, sampled; strange is
+	// that of codes that a provider's protocol does not have
+	failovers, strange *zap.Logger
 	overdue   *atomic.Int64 // start of the outage whose second action was announced
 
 	// values whose placeholders are resolved

@@ -185,6 +185,9 @@ func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token 
 		outcome = string(provider.Unavailable)
 	case verdict.Outcome == provider.Pass:
 		outcome = "pass"
+	case verdict.Outcome == provider.Fail && verdict.Unknown != "":
+		outcome = "unknown_code"
+		h.reportUnknown(l, verdict.Unknown, token)
 	}
 	if err == nil && l.health != nil {
 		l.health.met()

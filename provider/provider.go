@@ -114,6 +114,24 @@ type Env struct {
 	Logger *zap.Logger
 }
 
+// WithDefaults returns the Env with a harmless stand-in for whatever the host
+// left out, except for the signer: without one nothing can be signed.
+func (e Env) WithDefaults() Env {
+	if e.Now == nil {
+		e.Now = time.Now
+	}
+	if e.Node == nil {
+		e.Node = func() string { return "" }
+	}
+	if e.Since == nil {
+		e.Since = func() time.Time { return time.Time{} }
+	}
+	if e.Logger == nil {
+		e.Logger = zap.NewNop()
+	}
+	return e
+}
+
 // Signer computes message authentication codes with rotating keys.
 type Signer interface {
 	// KeyID names the key that signs now.
@@ -184,6 +202,12 @@ type Verdict struct {
 	Reason Reason
 	// Detail is for the log: never a token, never a secret.
 	Detail string
+	// Unknown is the code by which the provider refused the token, where its
+	// protocol, as far as it is known here, has no such code. Such a token is
+	// the client's fault as well, but it is counted apart and the code is
+	// logged, because somebody should look whether the protocol has changed.
+	// Never a token, never a secret; see outbound.Visible.
+	Unknown string
 	// Score is the provider's own score; nil where it has none.
 	Score *float64
 }

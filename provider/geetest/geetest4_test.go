@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-captcha/caddy-captcha/internal/providertest"
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 const (
@@ -284,7 +285,7 @@ func FuzzAnswer4(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		var a answer4
-		if !decode(answer, &a) {
+		if !(outbound.Answer{Body: answer}).Object(&a) {
 			return
 		}
 		v, err := sameLot(a.Args, testLot)

@@ -1,7 +1,6 @@
 package siteverify
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -87,7 +86,9 @@ func (p *preset) read(a outbound.Answer) (doc document, outcome provider.Outcome
 	if a.Status == http.StatusTooManyRequests {
 		return nil, provider.Fail, "", m, outbound.Throttled(a)
 	}
-	doc = parseObject(a.Body)
+	if !a.Object(&doc) {
+		doc = nil
+	}
 	if a.Status != http.StatusOK {
 		code, m, err = p.readRefusal(a.Status, doc)
 		return doc, provider.Fail, code, m, err
@@ -188,14 +189,6 @@ func (p *preset) codesOf(doc document) ([]string, error) {
 	return nil, nil
 }
 
-func parseObject(body []byte) document {
-	var doc map[string]any
-	if json.Unmarshal(body, &doc) != nil {
-		return nil
-	}
-	return doc
-}
-
 // checkPass checks what else must be true of a token that the service passes.
 // The host must be named where hosts are configured, unless lax.
 func (p *Provider) checkPass(doc document, host string, lax bool) (provider.Verdict, error) {
@@ -225,9 +218,9 @@ func (p *Provider) checkPass(doc document, host string, lax bool) (provider.Verd
 	case p.tests: // they name a host and an action of their own
 		return pass, nil
 	case !p.hostAllowed(hostOf(hostname), host, lax):
-		return fail(provider.HostnameMismatch, "solved on "+visible(hostOf(hostname)))
+		return fail(provider.HostnameMismatch, "solved on "+outbound.Visible(hostOf(hostname)))
 	case p.set.action != "" && action != p.set.action:
-		return fail(provider.ActionMismatch, "made for the action "+visible(action))
+		return fail(provider.ActionMismatch, "made for the action "+outbound.Visible(action))
 	case p.set.scored && pass.Score == nil:
 		return fail(provider.ScoreTooLow, "the answer has no score: is the key one that scores?")
 	case p.set.scored && p.humanity(*pass.Score) < p.set.minScore:
@@ -279,19 +272,4 @@ func hostOf(text string) string {
 
 func normal(host string) string {
 	return strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
-}
-
-// visible is a text of an answer, fit for a log.
-func visible(text string) string {
-	const most = 80
-	if text == "" {
-		return "(none)"
-	}
-	clean := strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, text)
-	return clean[:min(len(clean), most)]
 }

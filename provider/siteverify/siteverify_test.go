@@ -189,6 +189,8 @@ func word(t testing.TB, v provider.Verdict, err error) string {
 		return "failover"
 	case v.Reason == "":
 		t.Errorf("a failure without a reason: %+v", v)
+	case v.Unknown != "":
+		return string(v.Reason) + ", unknown " + v.Unknown
 	}
 	return string(v.Reason)
 }

@@ -3,11 +3,9 @@ package siteverify
 import (
 	"context"
 	"errors"
-	"strings"
-
-	"go.uber.org/zap"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 // Verify asks the service about a token.
@@ -72,8 +70,9 @@ func (p *Provider) verify(ctx context.Context, r provider.Request, token, idempo
 // refusal is an answer that is no pass.
 func (p *Provider) refusal(code string, m meaning, token string, probe bool) (provider.Verdict, error) {
 	_, known := p.meanings[code]
+	known = known || code == "" // some services have no word for it
 	// a code is a word of the protocol, but a stranger wrote it
-	code = visible(strings.NewReplacer(token, "(token)", p.set.secret, "(secret)").Replace(code))
+	code = outbound.Visible(code, token, p.set.secret)
 	if probe && m.ours {
 		m = misconfigured
 	}
@@ -85,8 +84,7 @@ func (p *Provider) refusal(code string, m meaning, token string, probe bool) (pr
 		return provider.Verdict{Outcome: provider.Pass}, nil
 	case !known:
 		// not ours to interpret: the client's fault, and for somebody to look at
-		p.env.Logger.Debug("unknown code of the provider", zap.String("code", code))
-		code = "unknown code " + code
+		return provider.Verdict{Reason: m.reason, Detail: "unknown code " + code, Unknown: code}, nil
 	}
 	return provider.Verdict{Reason: m.reason, Detail: code}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 func TestWidgets(t *testing.T) {
@@ -27,7 +28,7 @@ func TestWidgets(t *testing.T) {
 		if strings.Contains(w.Markup+w.Glue, secret) {
 			t.Errorf("%s: the secret is on the page", name)
 		}
-		if from := origin(w.Script); from != "" && !slices.ContainsFunc(w.CSP["script-src"], func(s string) bool {
+		if from := outbound.Origin(w.Script); from != "" && !slices.ContainsFunc(w.CSP["script-src"], func(s string) bool {
 			return strings.HasPrefix(w.Script, s) || s == "https://*.hcaptcha.com" || s == "https://*.privatecaptcha.com"
 		}) {
 			t.Errorf("%s: %s is not in %v", name, w.Script, w.CSP)
