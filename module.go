@@ -139,7 +139,7 @@ type Handler struct {
 	// failovers is the logger of decisions that policy made, sampled; strange is
 	// that of codes that a provider's protocol does not have
 	failovers, strange *zap.Logger
-	overdue   *atomic.Int64 // start of the outage whose second action was announced
+	overdue            *atomic.Int64 // start of the outage whose second action was announced
 
 	// values whose placeholders are resolved
 	tokenHeader    string

@@ -12,10 +12,10 @@ import (
 func TestCodes(t *testing.T) {
 	for codes, unknown := range map[string]string{
 		"01 02 03 11 12 13 14 15 16 17 18 19 21 22 23 41 51 52 53 61 62 63 64 65 66 67 68 69 70 71 error_02": "",
-		"04 10 99 999999999":          "same",
-		"later_9 51x": "same",
-		testSeccode + "-9":            "(hidden)-9",
-		strings.Repeat("9", 100):      strings.Repeat("9", 80),
+		"04 10 99 999999999":     "same",
+		"later_9 51x":            "same",
+		testSeccode + "-9":       "(hidden)-9",
+		strings.Repeat("9", 100): strings.Repeat("9", 80),
 	} {
 		for c := range strings.FieldsSeq(codes) {
 			f := &fake3{}

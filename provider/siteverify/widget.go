@@ -61,7 +61,7 @@ func (p *Provider) Widget() provider.Widget {
 
 // policy is the row's, with the hosts of the configured URLs.
 func (p *Provider) policy() map[string][]string {
-	hosts := strings.NewReplacer("{verify}", outbound.Origin(p.set.verify), "{at}", outbound.Origin(p.set.at))
+	hosts := strings.NewReplacer("{script}", outbound.Origin(p.set.script), "{at}", outbound.Origin(p.set.at))
 	policy := make(map[string][]string, len(p.widget.csp))
 	for directive, sources := range p.widget.csp {
 		for _, source := range sources {
