@@ -73,21 +73,13 @@ func siteverified(name, path, action string) func(*testing.T, map[string]any) fa
 			good: func(json.RawMessage) url.Values {
 				tokens++
 				if tokens > 1 { // of the outage
-					return url.Values{fields[name]: {r.Good() + strings.Repeat("0", 2*tokens)}}
+					return url.Values{r.Field: {r.Good() + strings.Repeat("0", 2*tokens)}}
 				}
-				return url.Values{fields[name]: {r.Good()}}
+				return url.Values{r.Field: {r.Good()}}
 			},
-			bad: func(json.RawMessage) url.Values { return url.Values{fields[name]: {r.Good() + "00"}} },
+			bad: func(json.RawMessage) url.Values { return url.Values{r.Field: {r.Good() + "00"}} },
 		}
 	}
-}
-
-// fields are what the widgets of the siteverify family add to a form.
-var fields = map[string]string{
-	"turnstile": "cf-turnstile-response", "hcaptcha": "h-captcha-response", "recaptcha": "g-recaptcha-response",
-	"recaptcha3": "g-recaptcha-response", "recaptcha_enterprise": "g-recaptcha-response", "friendlycaptcha": "frc-captcha-response",
-	"mcaptcha": "mcaptcha__token", "cap": "cap-token", "privatecaptcha": "private-captcha-solution", "prosopo": "procaptcha-response",
-	"mtcaptcha": "mtcaptcha-verifiedtoken", "yandex": "smart-token",
 }
 
 func farTrustCaptcha(t *testing.T, options map[string]any) far {

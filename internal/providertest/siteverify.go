@@ -14,7 +14,8 @@ import (
 // Siteverify is what one provider of the siteverify family really receives and
 // answers.
 type Siteverify struct {
-	Name string // of the module
+	Name  string // of the module
+	Field string // that the widget adds to a form
 
 	// Path, Key, Secret and Host are what the provider under test is configured
 	// with and asked on. Default: /verify, SiteKey, Secret, example.com.

@@ -48,6 +48,7 @@ func strictTypes(member string) map[string]string {
 // Siteverifies are the providers of the family, in no order.
 var Siteverifies = []Siteverify{{
 	Name:   "turnstile",
+	Field:  "cf-turnstile-response",
 	Params: "secret=$secret response=$token idempotency_key=$uuid",
 	Pass:   `{"success":true,"challenge_ts":"2026-05-04T12:00:00.000Z","hostname":"example.com","error-codes":[],"action":"login","cdata":"","metadata":{"interactive":false}}`,
 	Refuse: withCodes,
@@ -77,6 +78,7 @@ var Siteverifies = []Siteverify{{
 	}),
 }, {
 	Name:   "hcaptcha",
+	Field:  "h-captcha-response",
 	Params: "secret=$secret response=$token sitekey=$key",
 	Pass:   `{"success":true,"challenge_ts":"2026-05-04T12:00:00.000Z","hostname":"example.com","credit":true,"error-codes":[]}`,
 	Refuse: withCodes,
@@ -99,6 +101,7 @@ var Siteverifies = []Siteverify{{
 	Answers: strictTypes("success"),
 }, {
 	Name:    "recaptcha",
+	Field:   "g-recaptcha-response",
 	Params:  "secret=$secret response=$token",
 	Pass:    `{"success":true,"challenge_ts":"2026-05-04T12:00:00Z","hostname":"example.com"}`,
 	Refuse:  withCodes,
@@ -107,6 +110,7 @@ var Siteverifies = []Siteverify{{
 	Answers: strictTypes("success"),
 }, {
 	Name:   "recaptcha3",
+	Field:  "g-recaptcha-response",
 	Params: "secret=$secret response=$token",
 	Pass:   `{"success":true,"challenge_ts":"2026-05-04T12:00:00Z","hostname":"example.com","score":0.9,"action":"login"}`,
 	Refuse: withCodes,
@@ -121,6 +125,7 @@ var Siteverifies = []Siteverify{{
 	}),
 }, {
 	Name:        "recaptcha_enterprise",
+	Field:       "g-recaptcha-response",
 	ContentType: "application/json",
 	Params:      "event.token=$token event.siteKey=$key",
 	Headers:     map[string]string{"X-Goog-Api-Key": "$secret"},
@@ -168,6 +173,7 @@ var Siteverifies = []Siteverify{{
 	Classes: map[Fault]provider.Class{Status403: provider.Misconfigured},
 }, {
 	Name:        "friendlycaptcha",
+	Field:       "frc-captcha-response",
 	ContentType: "application/json",
 	Params:      "response=$token sitekey=$key",
 	Headers:     map[string]string{"X-Api-Key": "$secret"},
@@ -200,6 +206,7 @@ var Siteverifies = []Siteverify{{
 	}),
 }, {
 	Name:        "mcaptcha",
+	Field:       "mcaptcha__token",
 	ContentType: "application/json",
 	Params:      "token=$token key=$key secret=$secret",
 	Pass:        `{"valid":true}`,
@@ -221,6 +228,7 @@ var Siteverifies = []Siteverify{{
 	}),
 }, {
 	Name:        "cap",
+	Field:       "cap-token",
 	Token:       func(siteKey string) string { return siteKey + ":a5363f203231e59d:1defeb2e40353e34d895039ebf73d9" },
 	ContentType: "application/json",
 	Params:      "secret=$secret response=$token",
@@ -249,6 +257,7 @@ var Siteverifies = []Siteverify{{
 	}),
 }, {
 	Name:        "privatecaptcha",
+	Field:       "private-captcha-solution",
 	ContentType: "text/plain",
 	Params:      "$token",
 	Headers:     map[string]string{"X-Api-Key": "$secret", "X-Pc-Sitekey": "$key"},
@@ -285,6 +294,7 @@ var Siteverifies = []Siteverify{{
 	Classes: map[Fault]provider.Class{Status403: provider.Misconfigured},
 }, {
 	Name:        "prosopo",
+	Field:       "procaptcha-response",
 	Token:       ProsopoToken,
 	ContentType: "application/json",
 	Params:      "secret=$secret token=$token",
@@ -306,6 +316,7 @@ var Siteverifies = []Siteverify{{
 	}),
 }, {
 	Name:   "mtcaptcha",
+	Field:  "mtcaptcha-verifiedtoken",
 	Params: "?privatekey=$secret token=$token",
 	Pass:   `{"success":true,"tokeninfo":{"v":"1.0","code":201,"codeDesc":"valid:captcha-solved","tokID":"ae1e","timestampSec":1552185983,"hostname":"example.com","isDevHost":false,"action":"login","ip":"192.0.2.1"}}`,
 	Refuse: func(code string) (int, string) {
@@ -327,6 +338,7 @@ var Siteverifies = []Siteverify{{
 	Answers: strictTypes("success"),
 }, {
 	Name:   "yandex",
+	Field:  "smart-token",
 	Params: "secret=$secret token=$token",
 	Pass:   `{"status":"ok","message":"","host":"example.com:8080"}`,
 	Refuse: func(code string) (int, string) {

@@ -34,16 +34,12 @@ func (c *code) UnmarshalJSON(text []byte) error {
 
 // refusal is the verdict for a code that is the client's fault: for a reason
 // where the table says one, and unknown where no table has the code.
-func (c code) refusal(table map[code]provider.Reason, token map[string]string) provider.Verdict {
+func (c code) refusal(table map[code]provider.Reason, secrets ...string) provider.Verdict {
 	reason, known := table[c]
 	if !known {
 		reason = provider.TokenInvalid
 	}
-	var values []string
-	for _, value := range token {
-		values = append(values, value)
-	}
-	name := outbound.Visible(string(c), values...)
+	name := outbound.Visible(string(c), secrets...)
 	v := fail(reason, "validate refuses with code "+name)
 	if !known {
 		v.Unknown = name

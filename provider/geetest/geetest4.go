@@ -220,7 +220,7 @@ func (p *Provider4) refused(c code, fields map[string]string) (provider.Verdict,
 	case "":
 		return fail(provider.TokenInvalid, "validate refuses without a code"), nil
 	}
-	return c.refusal(codes4, fields), nil
+	return c.refusal(codes4, p.key, fields[fieldLot], fields[fieldOutput], fields[fieldPass]), nil
 }
 
 // failed is the verdict for result "fail". Its reason is prose, of which only

@@ -258,7 +258,7 @@ func FuzzAnswers(f *testing.F) {
 		var a4 answer4
 		(outbound.Answer{Body: answer}).Object(&a4)
 		for _, c := range []code{a3.ErrorCode, a4.Code} {
-			if v := c.refusal(codes3, nil); len(v.Detail) > 120 || strings.ContainsFunc(v.Detail, func(r rune) bool { return r < ' ' || r > '~' }) {
+			if v := c.refusal(codes3); len(v.Detail) > 120 || strings.ContainsFunc(v.Detail, func(r rune) bool { return r < ' ' || r > '~' }) {
 				t.Errorf("code %q: %q", c, v.Detail)
 			}
 		}

@@ -149,7 +149,7 @@ func (p *Provider) ask(ctx context.Context, challenge, seccode string) (provider
 	case a.ErrorCode == "00": // "runtime error, such as server error" (docs)
 		return provider.Verdict{}, outbound.Unavailable("validate has a runtime error of its own")
 	case a.ErrorCode != "":
-		return a.ErrorCode.refusal(codes3, map[string]string{fieldChallenge: challenge, fieldSeccode: seccode}), nil
+		return a.ErrorCode.refusal(codes3, p.key, challenge, seccode), nil
 	case a.Seccode == nil:
 		return provider.Verdict{}, outbound.Unavailable("validate's answer has no seccode")
 	case *a.Seccode == "false":

@@ -117,17 +117,20 @@ func (p *preset) read(a outbound.Answer) (doc document, outcome provider.Outcome
 }
 
 // readRefusal reads an answer with another status than 200: by a code of the
-// protocol, else by a documented status. It is never a pass.
-func (p *preset) readRefusal(status int, doc document) (string, meaning, error) {
+// protocol, else by a documented status. It is never a pass. An error comes with
+// the unknown code that there was, for the log.
+func (p *preset) readRefusal(status int, doc document) (unknown string, m meaning, err error) {
 	if status >= 400 && status < 500 {
-		if code, m, known, err := p.readCode(doc); err == nil && known {
+		code, m, known, err := p.readCode(doc)
+		if err == nil && known {
 			return code, m, nil
 		}
 		if m, ok := p.statuses[status]; ok {
 			return "status " + strconv.Itoa(status), m, nil
 		}
+		unknown = code
 	}
-	return "", meaning{}, outbound.Unavailable("status " + strconv.Itoa(status))
+	return unknown, meaning{}, outbound.Unavailable("status " + strconv.Itoa(status))
 }
 
 // readCode finds what the answer's codes say together: what is wrong with us

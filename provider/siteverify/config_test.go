@@ -325,9 +325,10 @@ func TestHostActionScore(t *testing.T) {
 
 // TestUnknownCode: it is told apart, without what a provider may send back.
 func TestUnknownCode(t *testing.T) {
+	status := 200
 	s := providertest.Serve(t, func(*providertest.Server) providertest.Answerer {
 		return func(providertest.Call) (int, string) {
-			return 200, `{"success":false,"error-codes":["new-code ` + goodToken + secret + `\n"]}`
+			return status, `{"success":false,"error-codes":["new-code ` + goodToken + secret + `\n"]}`
 		}
 	})
 	r := row{preset: &turnstile}
@@ -336,6 +337,11 @@ func TestUnknownCode(t *testing.T) {
 	v, err := p.Verify(context.Background(), request, token)
 	const code = "new-code (hidden)(hidden)?"
 	if err != nil || v.Outcome != provider.Fail || v.Reason != provider.TokenInvalid || v.Unknown != code || v.Detail != "unknown code "+code {
+		t.Error(v, err)
+	}
+	status = 404 // is not the protocol, so it is no verdict
+	v, err = p.Verify(context.Background(), request, token)
+	if word(t, v, err) != "unavailable" || err.Error() != "unavailable: status 404, with the unknown code "+code {
 		t.Error(v, err)
 	}
 }

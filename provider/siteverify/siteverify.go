@@ -5,11 +5,11 @@
 // # Adding a provider
 //
 // A provider of this family is one row of the table (a preset; its fields are
-// its documentation) and one row of the test's table (in rows_test.go: the
-// answers that the provider really gives). The engine registers it as the
-// module http.captcha.providers.<name>, reads its configuration, checks its
-// tokens, asks, classifies the answer and shows its widget. What the row must
-// say, and the test checks:
+// its documentation) and one row of the test's table (siteverify_rows.go of
+// internal/providertest: what the provider is really asked, and answers). The
+// engine registers it as the module http.captcha.providers.<name>, reads its
+// configuration, checks its tokens, asks, classifies the answer and shows its
+// widget. What the row must say, and the test checks:
 //
 //   - pass: what the answer of a pass has, each with its type. Anything else is
 //     no pass; an answer without these members is not the protocol.

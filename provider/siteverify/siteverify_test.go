@@ -100,6 +100,9 @@ func TestEveryPresetHasARow(t *testing.T) {
 	tested := make(map[*preset]bool)
 	for _, r := range rows {
 		tested[r.preset] = true
+		if r.Field != r.preset.field {
+			t.Errorf("%s: the field is %s, and %s in its row", r.Name, r.preset.field, r.Field)
+		}
 	}
 	if len(rows) != len(providertest.Siteverifies) {
 		t.Error("a row of internal/providertest/siteverify_rows.go has no preset")

@@ -3,6 +3,7 @@ package siteverify
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
 	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
@@ -55,7 +56,7 @@ func (p *Provider) verify(ctx context.Context, r provider.Request, token, idempo
 	}
 	doc, outcome, code, m, err := p.read(answer)
 	if err != nil {
-		return provider.Verdict{}, err
+		return provider.Verdict{}, p.naming(code, token, err)
 	}
 	if outcome == provider.Fail {
 		return p.refusal(code, m, token, probe)
@@ -65,6 +66,18 @@ func (p *Provider) verify(ctx context.Context, r provider.Request, token, idempo
 		verdict.Outcome = outcome
 	}
 	return verdict, err
+}
+
+// naming is a fault that names the unknown code which came with it: whoever reads
+// of an outage learns that the protocol may have changed instead.
+func (p *Provider) naming(code, token string, err error) error {
+	var f *provider.Fault
+	if code == "" || !errors.As(err, &f) {
+		return err
+	}
+	named := *f
+	named.Err = fmt.Errorf("%w, with the unknown code %s", f.Err, outbound.Visible(code, token, p.set.secret))
+	return &named
 }
 
 // refusal is an answer that is no pass.
