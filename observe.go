@@ -76,7 +76,7 @@ func sampled(logger *zap.Logger, span time.Duration, first, oneIn int) *zap.Logg
 }
 
 // reportUnknown logs a code that a provider's protocol does not have: a sample,
-// as it may be clients that bring it about. What a provider wrote goes into the
+// as clients may bring it about. What a provider wrote goes into the
 // log without the token, and bounded.
 func (h *Handler) reportUnknown(l *link, code string, token provider.Token) {
 	c := h.strange.Check(zap.WarnLevel, "the provider refused a token with a code that is unknown here; has its protocol changed?")
