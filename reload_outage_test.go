@@ -21,7 +21,7 @@ func TestAThousandReloadsLeakNoPoller(t *testing.T) {
 	a := new(mute)
 	var before *App
 	for i := range 1000 {
-		app := new(App)
+		app := &App{store: newKeeper(defaultStoreName, nil)}
 		for j := range 3 {
 			l := &link{provider: idle{a}, name: "idle", identity: fmt.Sprintf("idle\x00%d", j)}
 			if i%10 == 9 && j == 2 {

@@ -9,7 +9,7 @@
 #	xcaddy   build Caddy with xcaddy, and try the result
 #	e2e      the whole in Chromium
 #
-# Needs Go. The rest (a C compiler for the race detector, Node, Chromium) is
+# Needs Go. The rest (a C compiler for the race detector, Redis, Node, Chromium) is
 # installed where apt and the right to use it are there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -35,7 +35,10 @@ prepare() {
 		PATH=$PATH:/usr/local/go/bin
 		command -v go >/dev/null || { echo "Go is missing: see https://go.dev/doc/install" >&2; exit 1; }
 	fi
-	if wants go; then need gcc gcc libc6-dev; fi
+	if wants go; then
+		need gcc gcc libc6-dev
+		need redis-server redis-server
+	fi
 	if wants web || wants e2e; then need node nodejs; fi
 	if wants e2e; then
 		need npm npm

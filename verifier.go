@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -142,13 +143,16 @@ func (h *Handler) parseOne(ctx context.Context, l *link, req provider.Request, f
 // lost is asked for once more where that is safe.
 func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, token provider.Token) finding {
 	claimed, err := h.app.store.Claim(ctx, token.Key, token.Expires.Add(claimSlack))
-	if err != nil {
-		h.app.storeFailed()
-		h.logger.Error("claiming a token failed; the visitor is asked to try again", zap.Error(err))
+	switch {
+	case errors.Is(err, errStoreAway):
+		return refused(http.StatusServiceUnavailable, reasonTryAgain)
+	case err != nil:
+		h.storeTrouble("claiming a token failed; the visitor is asked to try again", err)
 		return failed(reasonTryAgain)
-	}
-	if !claimed {
+	case !claimed:
 		return finding{status: statusFailed, reason: provider.TokenDuplicate, by: l}
+	case h.app.store.forgotten(token.Issued):
+		return finding{status: statusFailed, reason: provider.TokenExpired, by: l}
 	}
 	verdict, err := h.ask(ctx, l, req, token)
 	if again, s := h.noVerdict(ctx, l, err); s != "" {
@@ -220,8 +224,16 @@ func (h *Handler) noVerdict(ctx context.Context, l *link, err error) (again bool
 // release lets go of a claim: the token met no verdict.
 func (h *Handler) release(ctx context.Context, token provider.Token) {
 	if err := h.app.store.Release(context.WithoutCancel(ctx), token.Key); err != nil {
+		h.storeTrouble("letting go of a claim failed; the token stays spent", err)
+	}
+}
+
+// storeTrouble reports a failure of the store. That it does not answer, the keeper
+// has reported, once.
+func (h *Handler) storeTrouble(message string, err error) {
+	if !errors.Is(err, errNoAnswer) && !errors.Is(err, errStoreAway) {
 		h.app.storeFailed()
-		h.logger.Warn("letting go of a claim failed; the token stays spent", zap.Error(err))
+		h.logger.Error(message, zap.Error(err))
 	}
 }
 

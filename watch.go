@@ -137,7 +137,9 @@ func (a *App) watch(l *link) error {
 		return nil
 	}
 	pooled, _, err := healths.LoadOrNew(l.identity, func() (caddy.Destructor, error) {
-		return newHealth(publicID(l.identity), l.name), nil
+		h := newHealth(publicID(l.identity), l.name)
+		h.identity = l.identity
+		return h, nil
 	})
 	if err != nil {
 		return err
@@ -188,6 +190,7 @@ func (a *App) startChecks() {
 		if m, ok := l.provider.(interface{ Metered() bool }); ok && m.Metered() && written[l.identity] != nil && written[l.identity].Mode == checkPoll {
 			a.logger.Warn("every poll spends the provider's quota; use bypass_check passive", zap.String("provider", l.name))
 		}
+		h.join(a.store.fleet())
 		h.start(l.provider.(provider.Prober), written[l.identity].resolve(hasStatusAPI(l.provider)), a.reporter)
 	}
 }

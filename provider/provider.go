@@ -106,6 +106,9 @@ type Env struct {
 	// Since is when the host's memory of spent tokens begins. It is zero
 	// where that memory outlives the process.
 	Since func() time.Time
+	// Shared says that this memory is that of all nodes: what any of them has
+	// issued before Since may be spent. Otherwise only what this node has.
+	Shared bool
 	// AllowTestKeys says that the provider's published test keys, ids and
 	// tokens are accepted. Otherwise such a key in the configuration is an
 	// error of Bind, and such a token is refused.
