@@ -43,6 +43,8 @@ const (
 	boardCall   = time.Second // one operation of the board
 	healthNames = "health/"
 	drillNames  = "drill/"
+	leadNames   = "lead/"
+	turnNames   = "turn/"
 )
 
 func newFleet(k *keeper) *fleet {
@@ -219,20 +221,20 @@ func (f *fleet) send(ctx context.Context) {
 	}
 }
 
-// lead reports whether this node asks a provider on behalf of all for the next
+// lease reports whether this node asks a provider on behalf of all for the next
 // while. Where it is alone, it asks for itself.
-func (f *fleet) lead(ctx context.Context, h *health, ttl time.Duration) bool {
+func (f *fleet) lease(ctx context.Context, kind string, h *health, suffix string, ttl time.Duration) bool {
 	b := f.board()
 	if b == nil || f.alone() {
 		return true
 	}
 	f.mu.Lock()
-	name := "lead/" + f.name(h)
+	name := kind + f.name(h)
 	f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, boardCall)
 	defer cancel()
-	leads, err := b.Lease(ctx, name, f.node, ttl)
-	return leads || err != nil
+	has, err := b.Lease(ctx, name, f.node+suffix, ttl)
+	return has || err != nil
 }
 
 // enter and leave say whose health is of interest.

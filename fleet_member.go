@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"context"
+	"crypto/rand"
 	mathrand "math/rand/v2"
 	"slices"
 	"time"
@@ -9,21 +10,21 @@ import (
 
 // member is what the health of a provider needs in a fleet.
 //
-// Only a probe publishes a state: that of the node which leads, whatever it
-// found; and that of any node which found the provider down. A node that finds it
-// down gives up the lead, so that another node looks next: a node whose own
-// egress is broken makes the others fail over until one of them has probed, some
-// seconds, and is on its own from then on: while it fails where the fleet
-// succeeds, it neither leads nor publishes.
+// Only a probe publishes a state: that of the node which asks on behalf of all,
+// whatever it found; and that of any node which found the provider down. One
+// node polls, for as long as it lives. While the provider is down the nodes take
+// turns, and the first turn comes within a second: a node whose own egress is
+// broken makes the others fail over until one of them has probed, some seconds,
+// and is on its own from then on: while it fails where the fleet succeeds, it
+// neither asks for others nor publishes.
 type member struct {
-	leadUntil time.Time     // this node leads
-	pausing   time.Time     // until then another node may lead
-	ownAt     time.Time     // our last probe
-	own       bool          // our last probe failed: that it is down is not only hearsay
-	alone     bool          // the fleet says that it is up, our own probes that it is down
-	silent    time.Time     // until then we publish no outage
-	quick     bool          // the next look at its return comes soon
-	woken     chan struct{} // the next look comes now
+	speaks time.Time     // until then this node's probes are on behalf of all
+	ownAt  time.Time     // our last probe
+	own    bool          // our last probe failed: that it is down is not only hearsay
+	alone  bool          // the fleet says that it is up, our own probes that it is down
+	silent time.Time     // until then we publish no outage
+	quick  bool          // the next look at its return comes soon
+	woken  chan struct{} // the next look comes now
 }
 
 const (
@@ -58,34 +59,33 @@ func (h *health) leave() {
 	}
 }
 
-// lead reports whether this node is to ask, and takes the lead for a little
-// longer than until it will ask again.
+// lead reports whether this node polls, and stays the one for a little longer
+// than until it polls again.
 func (h *health) lead(ctx context.Context, interval time.Duration) bool {
+	return h.speakFor(ctx, leadNames, "", interval+interval/5)
+}
+
+// takeTurn reports whether this node is the one that looks for the provider's
+// return in the time between two looks.
+func (h *health) takeTurn(ctx context.Context, pause time.Duration) bool {
+	return h.speakFor(ctx, turnNames, rand.Text(), pause*9/10) // the next turn is anybody's
+}
+
+func (h *health) speakFor(ctx context.Context, kind, suffix string, ttl time.Duration) bool {
 	h.mu.Lock()
 	f, now := h.fleet, time.Now()
-	wait := h.alone || h.pausing.After(now)
+	alone := h.alone
 	h.mu.Unlock()
 	if f == nil {
 		return true
 	}
-	ttl := interval + interval/5
-	if wait || !f.lead(ctx, h, ttl) {
+	if alone || !f.lease(ctx, kind, h, suffix, ttl) {
 		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.leadUntil = now.Add(ttl)
+	h.speaks = now.Add(ttl)
 	return true
-}
-
-// giveWay lets another node lead next, if there is one. The lock is held.
-func (h *health) giveWay(now time.Time) {
-	if h.fleet == nil {
-		return
-	}
-	f := h.fleet
-	h.leadUntil, h.pausing = time.Time{}, now.Add(recoverFast/2)
-	h.wg.Go(func() { f.lead(h.ctx, h, 0) })
 }
 
 // mustAskItself reports whether nobody's word replaces a probe of this node's own.
@@ -95,15 +95,22 @@ func (h *health) mustAskItself() bool {
 	return h.fleet == nil || h.alone || h.wrong
 }
 
-// soon is how long to wait before the next look.
+// soon is how long to wait before the next look, where the looks are pause apart.
+// In a fleet, whoever has failed lets the others have the next turn.
 func (h *health) soon(pause time.Duration) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.quick {
+	switch {
+	case h.quick:
+		h.quick = false
+		return time.Duration(mathrand.Int64N(int64(quickly))) //nolint:gosec // not a secret
+	case h.fleet == nil || h.alone:
 		return pause
+	case h.own:
+		return pause + pause/5
+	default:
+		return pause / 3
 	}
-	h.quick = false
-	return time.Duration(mathrand.Int64N(int64(quickly))) //nolint:gosec // not a secret
 }
 
 // share tells the fleet what a probe of this node has found. The lock is held.
@@ -117,11 +124,8 @@ func (h *health) share(before state, ok bool, now time.Time) {
 		return
 	}
 	found := !before.isDown() && after.isDown() && !h.silent.After(now)
-	if leads := h.leadUntil.After(now); leads || found {
+	if h.speaks.After(now) || found {
 		h.tell(now)
-	}
-	if h.own {
-		h.giveWay(now)
 	}
 }
 
@@ -132,7 +136,7 @@ func (h *health) tell(now time.Time) {
 	}
 	doc := healthText{
 		Version: textVersion, Node: h.fleet.node, At: now.UnixMilli(), State: h.machine.state, Since: h.machine.since.UnixMilli(),
-		Reached: h.reached, Probe: tidy(h.last.Err),
+		Reached: h.reached, Passes: h.machine.passes, Probe: tidy(h.last.Err),
 	}
 	if h.throttled.After(now) {
 		doc.Throttled = h.throttled.UnixMilli()
@@ -189,7 +193,7 @@ func (h *health) adopt(doc healthText, now time.Time) {
 	h.alone = h.alone && !isDown
 	h.merge(doc.Outages)
 	h.last = probeResult{At: at, Err: doc.Probe}
-	h.machine = machine{state: doc.State, since: notAfter(now, time.UnixMilli(doc.Since))}
+	h.machine = machine{state: doc.State, since: notAfter(now, time.UnixMilli(doc.Since)), passes: doc.Passes}
 	if doc.State.isDown() && !isDown {
 		h.machine.state = unknown // too old to count
 	}

@@ -20,6 +20,7 @@ type healthText struct {
 	State     state        `json:"state"`
 	Since     int64        `json:"since"`
 	Reached   bool         `json:"reached"`
+	Passes    int          `json:"passes"`    // good probes in a row since it was down
 	Throttled int64        `json:"throttled"` // until; 0 is not
 	Probe     string       `json:"probe"`     // what was wrong with the last one
 	Outages   []outageText `json:"outages"`
@@ -56,7 +57,7 @@ func parseHealthText(text []byte, now time.Time) (doc healthText, ok bool) {
 	switch {
 	case !slices.Contains([]state{up, suspect, down, recovering, unknown}, doc.State),
 		doc.At <= 0 || doc.At > latest || doc.Since <= 0 || doc.Since > latest || doc.Throttled < 0,
-		len(doc.Outages) > maxTold || !validEvidence(doc.Probe):
+		len(doc.Outages) > maxTold || doc.Passes < 0 || doc.Passes > maxProbes || !validEvidence(doc.Probe):
 		return doc, false
 	}
 	for i, o := range doc.Outages {

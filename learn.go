@@ -101,7 +101,7 @@ func (h *health) awaitReturn() {
 		if h.returned() { // so the others say
 			return
 		}
-		if h.mustAskItself() || h.lead(h.ctx, pause) {
+		if h.mustAskItself() || h.takeTurn(h.ctx, pause) {
 			h.probeOnce()
 		}
 		if h.returned() {
