@@ -6,6 +6,7 @@
 #	vet      go vet, in every module
 #	go       Go tests with the race detector; the seeds of the fuzz tests are among them
 #	web      the scripts of the challenge page and of the examples, in Node
+#	fleet    three Caddy processes with Redis, and what can go wrong
 #	xcaddy   build Caddy with xcaddy, and try the result
 #	e2e      the whole in Chromium
 #
@@ -17,7 +18,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # a copy without its .git is as good
 export PUPPETEER_SKIP_DOWNLOAD=1 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
 
-steps=(format vet go web xcaddy e2e)
+steps=(format vet go fleet web xcaddy e2e)
 [[ $# -eq 0 ]] || steps=("$@")
 
 wants() { [[ " ${steps[*]} " == *" $1 "* ]]; }
@@ -35,7 +36,7 @@ prepare() {
 		PATH=$PATH:/usr/local/go/bin
 		command -v go >/dev/null || { echo "Go is missing: see https://go.dev/doc/install" >&2; exit 1; }
 	fi
-	if wants go; then
+	if wants go || wants fleet; then
 		need gcc gcc libc6-dev
 		need redis-server redis-server
 	fi
@@ -74,6 +75,7 @@ step_vet() {
 		[[ $mod == tools/go.mod ]] || go -C "$(dirname "$mod")" vet ./...
 	done
 	go vet -tags xcaddy .
+	go vet -tags fleet .
 }
 
 # Every package that has tests must have run them, and none may be skipped.
@@ -107,6 +109,13 @@ step_xcaddy() {
 	go -C tools mod download
 	timeout 900 go test -tags xcaddy -count=1 -timeout 14m -run '^TestXcaddy$' -v . | tee "$tmp/xcaddy.log"
 	grep -q '^--- PASS: TestXcaddy' "$tmp/xcaddy.log"
+}
+
+step_fleet() {
+	timeout 900 go test -tags fleet -race -count=1 -timeout 14m -run '^TestFleetOfProcesses$' -v . >"$tmp/fleet.log" ||
+		{ grep -v '^{' "$tmp/fleet.log" >&2; return 1; }
+	grep -E 'all in|all nodes' "$tmp/fleet.log"
+	grep -q '^--- PASS: TestFleetOfProcesses' "$tmp/fleet.log"
 }
 
 step_e2e() {
