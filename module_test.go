@@ -44,7 +44,7 @@ func TestNoTokenNoEntry(t *testing.T) {
 	}
 }
 
-func TestMethodOverrideIsTreatedAsThatMethod(t *testing.T) {
+func TestMethodOverrideIsTreatedAsThatMethodD27(t *testing.T) {
 	e := serve(t, small)
 	for _, c := range []struct{ path, header, value string }{
 		{"/login", "X-HTTP-Method-Override", "POST"},
@@ -53,11 +53,14 @@ func TestMethodOverrideIsTreatedAsThatMethod(t *testing.T) {
 		{"/login?_method=DELETE", "", ""},
 		{"/login?a=1&%5Fmethod=de%6Cete", "", ""},
 		{"/login?a=1;_METHOD=patch", "", ""},
+		// as PHP reads them
+		{"/login?.method=DELETE", "", ""},
+		{"/login?%20_method%00x=DELETE", "", ""},
 	} {
 		r := e.do(e.request("GET", c.path, "", "", c.header, c.value))
 		e.wantProblem(r, 403, "token-missing")
 	}
-	for _, path := range []string{"/login?_method=GET", "/login?method=POST", "/login?_method"} {
+	for _, path := range []string{"/login?_method=GET", "/login?method=POST", "/login?_method", "/login?_methods=POST", "/login?x_method=POST"} {
 		e.wantForwarded(e.do(e.request("GET", path, "", "")))
 	}
 }
