@@ -13,7 +13,7 @@ import (
 // Promise 3: tokens that keep a provider busy take the probe's way to it from
 // nobody. Otherwise a crowd of them would make an outage of a provider that is up,
 // and open what the directive opens in one.
-func TestBusyProviderIsNoOutageD43(t *testing.T) {
+func TestBusyProviderIsNoOutageD43D100(t *testing.T) {
 	g := newGateway(t, "turnstile")
 	busy, free := make(chan struct{}, 1000), make(chan struct{})
 	g.set(func(_ providertest.Call, what int) (int, string) {
@@ -35,6 +35,9 @@ func TestBusyProviderIsNoOutageD43(t *testing.T) {
 	}
 	for range 256 { // all the connections that verifications may have
 		<-busy
+	}
+	if n := len(busy); n > 0 {
+		t.Errorf("%d calls at once", 256+n)
 	}
 	<-g.health().confirm()
 	o := g.health().overview(time.Now())

@@ -33,7 +33,7 @@ func TestSafeMethodsAndUnmatchedPathsAreForwarded(t *testing.T) {
 	}
 }
 
-func TestNoTokenNoEntry(t *testing.T) {
+func TestNoTokenNoEntryD28(t *testing.T) {
 	e := serve(t, small)
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "PROPFIND", "post", "get"} {
 		r := e.do(e.request(method, "/login", formType, "user=a&pass=b"))
@@ -65,7 +65,7 @@ func TestMethodOverrideIsTreatedAsThatMethodD27(t *testing.T) {
 	}
 }
 
-func TestTokenOpensOneRequest(t *testing.T) {
+func TestTokenOpensOneRequestD51(t *testing.T) {
 	e := serve(t, small)
 	multi, multiType := multipartBody(t, "altcha", "{token}")
 	for _, c := range []struct{ name, contentType, body string }{
@@ -120,13 +120,13 @@ func TestTokenInHeaderIsEnoughForAnyBody(t *testing.T) {
 	e.wantProblem(r, 400, "bad-request")
 }
 
-func TestTokenInQueryIsNoToken(t *testing.T) { // D-01
+func TestTokenInQueryIsNoTokenD01(t *testing.T) { // D-01
 	e := serve(t, small)
 	e.wantProblem(e.post("/login?altcha="+url.QueryEscape(e.token("/login")), formType, "user=a"), 403, "token-missing")
 }
 
 // Promise 2: one token opens one request, also when a thousand arrive at once.
-func TestThousandParallelPostsWithOneToken(t *testing.T) {
+func TestThousandParallelPostsWithOneTokenD52(t *testing.T) {
 	e := serve(t, small)
 	token := e.token("/login")
 	var forwarded, refused atomic.Int32

@@ -69,7 +69,7 @@ func told(secret string) http.Handler {
 // Promise 11: secrets stay secret, whatever happens to the provider: in the log at
 // debug level, in the admin API, in metrics, pages, documents and the adapted
 // configuration. Tokens are not in the log.
-func TestSecretsStaySecret(t *testing.T) {
+func TestSecretsStaySecretD71D120(t *testing.T) {
 	const secret = "s3cr3t-0123456789abcdefghijklmnop"
 	t.Setenv("CAPTCHA_TEST_SECRET", secret)
 	for name, c := range secretSites {

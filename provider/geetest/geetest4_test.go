@@ -175,7 +175,7 @@ func TestProbe4(t *testing.T) {
 	}
 }
 
-func TestParse4(t *testing.T) {
+func TestParse4D23D38(t *testing.T) {
 	b, s := serve4(t, &fake4{})
 	now := seconds(testTime)
 	for _, tt := range []struct {

@@ -182,7 +182,7 @@ func TestFaultsOfChallengeAndStatus(t *testing.T) {
 	}
 }
 
-func TestStatus(t *testing.T) {
+func TestStatusD47(t *testing.T) {
 	for _, tt := range []struct {
 		body    string
 		up, err bool

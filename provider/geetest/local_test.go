@@ -64,7 +64,7 @@ func TestOneClaimKey(t *testing.T) {
 	}
 }
 
-func TestForgedLocalChallenges(t *testing.T) {
+func TestForgedLocalChallengesD40(t *testing.T) {
 	b := newBench(t, "")
 	good := b.local(t, "example.com")
 	foreign := newBench(t, "", func(p *Provider) { p.CaptchaID = "another" })
@@ -188,7 +188,7 @@ func TestSigner(t *testing.T) {
 // The statuses of register and of validate, and who made the challenge. captured
 // is what the widget of 2020 submitted (PROVIDERS.md, part 2), aa4bc671… what
 // the server SDK of 2019 takes for that challenge.
-func TestStatusChangesBetweenRegisterAndValidate(t *testing.T) {
+func TestStatusChangesBetweenRegisterAndValidateD50(t *testing.T) {
 	const captured = "0123456789abcdefghijklmnopqrstuv"
 	f := &fake3{pass: testSeccode}
 	b, s := serve(t, f)
@@ -252,7 +252,7 @@ func TestOddAnswerToALocalChallenge(t *testing.T) {
 	}
 }
 
-func TestParse(t *testing.T) {
+func TestParseD23(t *testing.T) {
 	long := strings.Repeat("a", 300)
 	b := newBench(t, "")
 	for _, tt := range []struct {

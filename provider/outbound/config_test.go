@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
-func TestResolve(t *testing.T) {
+func TestResolveD73(t *testing.T) {
 	t.Setenv("OUTBOUND_TEST", "value")
 	t.Setenv("OUTBOUND_EMPTY", "")
 	for text, want := range map[string]string{

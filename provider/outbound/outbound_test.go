@@ -47,7 +47,7 @@ func ok(*providertest.Server) providertest.Answerer {
 	return func(providertest.Call) (int, string) { return 200, `{"ok":true}` }
 }
 
-func TestDo(t *testing.T) {
+func TestDoD44D70(t *testing.T) {
 	s := providertest.Serve(t, ok)
 	c := client(t, outbound.Transport{Header: map[string]string{"X-Extra": "1"}})
 	if a, err := get(c, s.URL()); err != nil || a.Status != 200 || string(a.Body) != `{"ok":true}` {
@@ -111,7 +111,7 @@ func TestTrustedCA(t *testing.T) {
 	}
 }
 
-func TestProxy(t *testing.T) {
+func TestProxyD72(t *testing.T) {
 	s := providertest.Serve(t, ok)
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // is not read
 	if _, err := get(client(t, outbound.Transport{Proxy: s.URL()}), "http://provider.invalid"); err != nil {

@@ -171,7 +171,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-func TestTestKeys(t *testing.T) {
+func TestTestKeysD61(t *testing.T) {
 	for _, r := range rows {
 		for _, key := range r.preset.testKeys {
 			for _, site := range []bool{true, false} {
@@ -203,7 +203,7 @@ func TestTestKeys(t *testing.T) {
 
 // TestTestPass is the test property of Private Captcha, which anybody can use,
 // and the dummy answers of Turnstile, which name a host of their own.
-func TestTestPass(t *testing.T) {
+func TestTestPassD61(t *testing.T) {
 	answer := `{"success":true,"code":10}`
 	s := providertest.Serve(t, func(*providertest.Server) providertest.Answerer {
 		return func(providertest.Call) (int, string) { return 200, answer }
@@ -232,7 +232,7 @@ func TestTestPass(t *testing.T) {
 
 // TestBinding is about services that verify a token of any site key: the site
 // key is read out of the token.
-func TestBinding(t *testing.T) {
+func TestBindingD59(t *testing.T) {
 	for _, c := range []struct {
 		preset *preset
 		token  string
@@ -267,7 +267,7 @@ func TestBinding(t *testing.T) {
 	}
 }
 
-func TestHostActionScore(t *testing.T) {
+func TestHostActionScoreD57D58D63(t *testing.T) {
 	var answer string
 	s := providertest.Serve(t, func(*providertest.Server) providertest.Answerer {
 		return func(providertest.Call) (int, string) { return 200, answer }

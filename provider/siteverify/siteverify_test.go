@@ -140,7 +140,7 @@ func TestFaults(t *testing.T) {
 
 // TestAnswers asks every provider's every code, and the answers that careless
 // code takes for a pass.
-func TestAnswers(t *testing.T) {
+func TestAnswersD42D62(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.preset.name, func(t *testing.T) {
 			for code := range r.preset.meanings {
@@ -188,7 +188,7 @@ func TestAnswers(t *testing.T) {
 
 // TestParameterInjection sends tokens that are parameters (D-68). The fake is
 // strict, so it reports whatever arrives as more than one value.
-func TestParameterInjection(t *testing.T) {
+func TestParameterInjectionD68(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.preset.name, func(t *testing.T) {
 			s := providertest.Serve(t, r.Protocol)
@@ -214,7 +214,7 @@ func TestParameterInjection(t *testing.T) {
 	}
 }
 
-func TestUnsolved(t *testing.T) {
+func TestUnsolvedD22(t *testing.T) {
 	for _, r := range rows {
 		p := r.load(t, "http://127.0.0.1:1")
 		unsolved := []string{"", "undefined", "null"}
@@ -229,7 +229,7 @@ func TestUnsolved(t *testing.T) {
 	}
 }
 
-func TestLostReply(t *testing.T) {
+func TestLostReplyD56(t *testing.T) {
 	r := rows[0]
 	s := providertest.Serve(t, r.Protocol)
 	p := r.load(t, s.URL())

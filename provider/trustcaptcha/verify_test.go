@@ -114,7 +114,7 @@ func TestStatuses(t *testing.T) {
 }
 
 // TestResult changes one member after the other of a good result.
-func TestResult(t *testing.T) {
+func TestResultD62D63(t *testing.T) {
 	const unavailable = "unavailable"
 	for _, tc := range []struct{ name, member, value, want string }{
 		{"as it is", "", "", "pass"},
@@ -238,7 +238,7 @@ func TestGatewayFailoverIsNoPassByItself(t *testing.T) {
 
 // TestWhatIsCalled pins that nothing of a token but its id is sent, and only to
 // the configured URL.
-func TestWhatIsCalled(t *testing.T) {
+func TestWhatIsCalledD66(t *testing.T) {
 	g := &gateway{key: testKey, prefix: "/tc", results: map[string]answer{testID: {200, good(testID)}}}
 	s := providertest.Serve(t, g.serve)
 	p := newProvider(t, s.URL()+"/tc/", failover) // the slash at the end goes
