@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-captcha/caddy-captcha/internal/providertest"
 )
 
@@ -48,5 +50,25 @@ func TestBusyProviderIsNoOutageD43D100(t *testing.T) {
 	}
 	if s := e.app.take(); len(s) > 0 {
 		t.Errorf("%d requests without a proof reached the app", len(s))
+	}
+}
+
+// What a client can say without having solved anything is not remembered: whoever
+// says it often enough would fill the memory of spent tokens, and nobody else's
+// would be accepted any more.
+func TestClientsWordFillsNoMemoryD97(t *testing.T) {
+	for _, mode := range []string{"enforce", "signal"} {
+		g := newGateway(t, "geetest")
+		site := "captcha {\nmode " + mode + "\n" + g.block(false) + "\n}\nreverse_proxy {app}"
+		e := serve(t, site)
+		e.loadWithStore(site, "")
+		for range 50 {
+			e.post("/", formType, offlineAnswer(randomHex(16)).Encode())
+			e.post("/", formType, offlineAnswer(randomHex(16)).Encode(), "Captcha-Redeem", "1", "Origin", e.url)
+		}
+		if n := claims(); n > 0 {
+			t.Errorf("mode %s: %d claims of tokens that the client made", mode, n)
+		}
+		_ = caddy.Stop()
 	}
 }

@@ -220,18 +220,22 @@ func TestSlowBodyIs408D93(t *testing.T) { // D-93
 	h := e.handler()
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {
-			name  string
-			every time.Duration
-			n     int
-			want  int
+			name   string
+			every  time.Duration
+			n      int
+			want   int
+			puzzle string
 		}{
-			{"a byte a second", time.Second, 1, 408},
-			{"two KiB a second", time.Second, 2 << 10, 403},
-			{"stalled", time.Hour, 1, 408},
+			{"a byte a second", time.Second, 1, 408, ""},
+			{"two KiB a second", time.Second, 2 << 10, 403, ""},
+			{"stalled", time.Hour, 1, 408, ""},
+			{"stalled before the first byte", time.Hour, 0, 400, "challenge"},
 		} {
 			body, feed := io.Pipe()
 			go func() {
-				_, _ = feed.Write([]byte("a="))
+				if c.n > 0 {
+					_, _ = feed.Write([]byte("a="))
+				}
 				for range 30 {
 					if _, err := feed.Write(bytes.Repeat([]byte("x"), c.n)); err != nil {
 						return
@@ -242,12 +246,13 @@ func TestSlowBodyIs408D93(t *testing.T) { // D-93
 			}()
 			r := httptest.NewRequest("POST", "/login", body)
 			r.Header.Set("Content-Type", formType)
+			r.Header.Set("Captcha-Request", c.puzzle)
 			w := httptest.NewRecorder() // has no deadlines: the body is closed
 			start := time.Now()
 			if err := h.ServeHTTP(w, r, caddyhttp.HandlerFunc(nil)); err != nil || w.Code != c.want {
 				t.Errorf("%s: %d, %v", c.name, w.Code, err)
 			}
-			if c.want == 408 && time.Since(start) > 15*time.Second {
+			if c.want != 403 && time.Since(start) > 15*time.Second {
 				t.Errorf("%s: ended after %s", c.name, time.Since(start))
 			}
 			_ = body.Close()

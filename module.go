@@ -211,7 +211,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		stripForged(r)
 	}
 	switch {
-	case asksForPuzzle(r):
+	case asksForPuzzle(w, r):
 		return h.answerPuzzle(w, r, now)
 	case redeems(r):
 		return h.redeem(w, r, now)
@@ -230,6 +230,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if d.verb == verbForward && d.failover != "" {
 		f.status, f.reason = statusFailover, d.reason
 	}
+	h.settle(r.Context(), f, d)
 	h.observe(r, f, d)
 	if d.verb != verbForward {
 		return h.newAnswer(w, r, d, now).write(fd)

@@ -47,6 +47,7 @@ type finding struct {
 	situation situation // where policy decides
 	by        *link     // who judged the token; nil where nobody did
 	score     *float64
+	word      *provider.Token // claimed on the client's word alone: see settle
 }
 
 func failed(reason provider.Reason) finding {
@@ -237,14 +238,23 @@ func (h *Handler) storeTrouble(message string, err error) {
 	}
 }
 
+// settle lets go of the claim of a token that only the client vouches for, unless
+// it has opened a request. Such tokens cost nothing to make: kept, they would fill
+// the memory of spent ones until nobody's was accepted any more.
+func (h *Handler) settle(ctx context.Context, f finding, d decision) {
+	if f.word != nil && (d.verb != verbForward || d.failover == "") {
+		h.release(ctx, *f.word)
+	}
+}
+
 // outcome turns a verdict into a finding.
 func (h *Handler) outcome(ctx context.Context, l *link, req provider.Request, token provider.Token, v provider.Verdict) finding {
 	f := finding{status: statusFailed, reason: v.Reason, by: l, score: v.Score}
 	switch v.Outcome {
 	case provider.Pass:
 		f.status, f.reason = statusPassed, ""
-	case provider.ClientReported: // one request; its token stays claimed
-		f.reason, f.situation = reasonClientReported, clientReported
+	case provider.ClientReported: // one request, if any
+		f.reason, f.situation, f.word = reasonClientReported, clientReported, &token
 	case provider.ProviderFailover:
 		f.reason, f.situation = reasonProviderFailover, providerFailover
 	default:
