@@ -1,6 +1,10 @@
 package formtoken
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/charset"
+)
 
 // Scanner reads a body that is pushed into it in chunks of any size. What it finds, and where, depends
 // on the bytes alone, never on how they were cut.
@@ -168,7 +172,7 @@ func (s *Scanner) commit(at int64) *Error {
 	s.open = nil
 	if f.charset {
 		// Each one counts by itself: whichever a parser honours must be harmless.
-		if value := f.collect.String(); strings.TrimSpace(value) != "" && charsetOf(value) == foreign {
+		if value := f.collect.String(); strings.TrimSpace(value) != "" && charset.Of(value) == charset.Foreign {
 			return s.fail(errCharset, at)
 		}
 		return nil
