@@ -20,6 +20,8 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterDirective("captcha", parseDirective)
+	// what is registered last comes first: captcha in front of captcha_inject
+	httpcaddyfile.RegisterDirectiveOrder("captcha_inject", httpcaddyfile.After, "encode")
 	httpcaddyfile.RegisterDirectiveOrder("captcha", httpcaddyfile.After, "encode")
 	httpcaddyfile.RegisterHandlerDirective("captcha_strip", parseStrip)
 	httpcaddyfile.RegisterDirectiveOrder("captcha_strip", httpcaddyfile.Before, "tracing")
@@ -57,6 +59,9 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
 	}
+	if err := remember(h, handler); err != nil {
+		return nil, err
+	}
 	if handler.Clearance == nil {
 		handler.Clearance = new(Clearance)
 	}
@@ -85,12 +90,17 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 // warnNested warns of a directive within a handle or route block: it can remove
 // forged headers there, but not in the blocks beside it.
 func warnNested(h httpcaddyfile.Helper) {
-	nested := reflect.ValueOf(h.State).Pointer() != reflect.ValueOf(h.BlockState).Pointer()
-	if nested && h.State[strippedKey] == nil {
+	if nested(h) && h.State[strippedKey] == nil {
 		warn(h, "captcha within a block removes forged X-Captcha-* headers in that block only; "+
 			"write captcha_strip in the site block, or captcha with a matcher there instead")
 	}
 }
+
+// nested reports whether a directive stands in a block within the site's.
+func nested(h httpcaddyfile.Helper) bool { return blockOf(h) != reflect.ValueOf(h.State).Pointer() }
+
+// blockOf identifies the block in which a directive stands.
+func blockOf(h httpcaddyfile.Helper) uintptr { return reflect.ValueOf(h.BlockState).Pointer() }
 
 // warnMatcher warns of matchers that leave open what they seem to protect.
 func warnMatcher(h httpcaddyfile.Helper, matcher caddy.ModuleMap) {

@@ -3,6 +3,7 @@
 package csp
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -121,11 +122,11 @@ func (p *policy) allowed(name string) ([]string, bool) {
 
 func (n *Need) extend(p *policy) string {
 	add := make(map[string][]string)
-	for name, sources := range n.Sources {
-		for _, name := range p.targets(name) {
-			for _, s := range sources {
-				if !tooMuch(name, s) {
-					add[name] = append(add[name], s)
+	for _, name := range slices.Sorted(maps.Keys(n.Sources)) { // always in the same order
+		for _, to := range p.targets(name) {
+			for _, s := range n.Sources[name] {
+				if !tooMuch(to, s) {
+					add[to] = append(add[to], s)
 				}
 			}
 		}
@@ -212,13 +213,8 @@ func missing(list, sources []string) []string {
 
 // with returns the policy's text with other lists for some directives.
 func (p *policy) with(lists map[string][]string) string {
-	var names []string
-	for name := range lists {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	parts := slices.Clone(p.parts)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
 		list := lists[name]
 		if i, ok := p.index[name]; ok {
 			parts[i] = extended(parts[i], p.lists[name], list)
