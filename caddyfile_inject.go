@@ -19,6 +19,7 @@ func init() {
 
 // written is a captcha directive as the others of its site see it.
 type written struct {
+	site    any
 	handler *Handler
 	scope   string // as it is written
 	block   uintptr
@@ -26,19 +27,32 @@ type written struct {
 }
 
 const (
-	// writtenKey is where the captcha directives of a site are noted, as []written.
+	// writtenKey is where the captcha directives are noted, as []written.
 	writtenKey = "captcha.written"
-	// guardedKey marks a site that has a guard, and the block in which that stands.
+	// guardedKey is where the captcha_inject directive of a site is noted whose
+	// guard answers for the most: as guarded.
 	guardedKey = "captcha.guarded"
 )
 
+type guarded struct {
+	site  any
+	block uintptr
+}
+
+// writtenAbove returns the captcha directives above one of the same site.
+func writtenAbove(h httpcaddyfile.Helper) []written {
+	all, _ := h.State[writtenKey].([]written)
+	site := siteOf(h)
+	return slices.DeleteFunc(slices.Clone(all), func(w written) bool { return w.site != site })
+}
+
 // remember notes a captcha directive for the captcha_inject directives below it.
 func remember(h httpcaddyfile.Helper, handler *Handler) error {
-	w := written{handler: handler, block: blockOf(h), nested: nested(h)}
+	w := written{site: siteOf(h), handler: handler, block: blockOf(h), nested: nested(h)}
 	if handler.Clearance != nil {
 		w.scope = handler.Clearance.Scope
 	}
-	if block, guarded := h.State[guardedKey].(uintptr); guarded && w.nested && block != w.block {
+	if g, ok := h.State[guardedKey].(guarded); ok && g.site == w.site && w.nested && g.block != w.block {
 		return h.Err("this captcha stands in a block below captcha_inject, which would answer in its place; move captcha_inject below the block")
 	}
 	before, _ := h.State[writtenKey].([]written)
@@ -76,7 +90,7 @@ func parseInject(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if err := i.unmarshal(h.Dispenser, &scope); err != nil {
 		return nil, err
 	}
-	above, _ := h.State[writtenKey].([]written)
+	above := writtenAbove(h)
 	if err := i.takeProvider(h, above, scope); err != nil {
 		return nil, err
 	}
@@ -86,8 +100,8 @@ func parseInject(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 			guard.Guard = guardBehind
 		}
 	}
-	if _, ok := h.State[guardedKey]; !ok || !nested(h) {
-		h.State[guardedKey] = blockOf(h)
+	if g, ok := h.State[guardedKey].(guarded); !ok || g.site != siteOf(h) || !nested(h) {
+		h.State[guardedKey] = guarded{siteOf(h), blockOf(h)}
 	}
 	return append(h.NewRoute(matcher, i), h.NewRoute(nil, guard)...), nil
 }

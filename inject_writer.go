@@ -30,6 +30,7 @@ type injectWriter struct {
 	// compressor around us to take the answer for worth it
 	first bytes.Buffer
 	begun bool
+	sent  bool  // the page's headers are given on
 	total int64 // written to us
 	flush bool  // asked for, and not done yet
 }
@@ -62,7 +63,7 @@ func (w *injectWriter) decide(first []byte) {
 	if _, named := hdr["Content-Type"]; !named && len(first) > 0 && hdr.Get("Content-Encoding") == "" {
 		hdr.Set("Content-Type", http.DetectContentType(first))
 	}
-	if known, ok := injectable(w.status, hdr); ok && w.injector.allow(hdr) {
+	if known, ok := injectable(w.status, hdr); ok && w.allow() {
 		for _, name := range ofTheOldBytes {
 			hdr.Del(name)
 		}
@@ -77,6 +78,21 @@ func (w *injectWriter) decide(first []byte) {
 		}
 	}
 	w.ResponseWriter.WriteHeader(w.status)
+}
+
+// allow extends the policies of the answer, the site's deferred ones too. It
+// returns false where that cannot be.
+func (w *injectWriter) allow() bool {
+	deferred := deferredHeaders(w.ResponseWriter)
+	if len(deferred) == 0 {
+		return w.injector.allow(w.Header())
+	}
+	if !w.injector.allow(headersToBe(deferred, w.status, w.Header())) {
+		return false
+	}
+	last := wrapperOf(deferred[len(deferred)-1])
+	last.ResponseWriter = &policyWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: last.ResponseWriter}, injector: w.injector}
+	return true
 }
 
 // ofTheOldBytes are response headers that are not true of a rewritten page.
@@ -136,9 +152,11 @@ func (i *Injector) allow(hdr http.Header) bool {
 	if enforced != nil {
 		hdr["Content-Security-Policy"] = enforced
 	}
-	reported := hdr["Content-Security-Policy-Report-Only"]
-	for n := range reported {
-		reported[n] = i.need.ReportOnly(reported[n])
+	if reported := slices.Clone(hdr["Content-Security-Policy-Report-Only"]); reported != nil {
+		for n := range reported {
+			reported[n] = i.need.ReportOnly(reported[n])
+		}
+		hdr["Content-Security-Policy-Report-Only"] = reported
 	}
 	return true
 }
@@ -186,8 +204,11 @@ func (w *injectWriter) FlushError() error {
 func (w *injectWriter) flushNow() error {
 	w.flush = false
 	if w.page != nil {
-		if err := w.begin(); err != nil {
-			return err
+		w.sendHeader()
+		if w.first.Len() > 0 {
+			if err := w.begin(); err != nil {
+				return err
+			}
 		}
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
@@ -214,7 +235,7 @@ func (w *injectWriter) begin() error {
 		return nil
 	}
 	w.begun = true
-	w.ResponseWriter.WriteHeader(w.status)
+	w.sendHeader()
 	first := w.first.Bytes()
 	w.first = bytes.Buffer{}
 	if len(first) == 0 {
@@ -224,6 +245,13 @@ func (w *injectWriter) begin() error {
 	return err
 }
 
+func (w *injectWriter) sendHeader() {
+	if !w.sent {
+		w.sent = true
+		w.ResponseWriter.WriteHeader(w.status)
+	}
+}
+
 // finish ends the answer. Where next has failed before anything was sent, nothing
 // is: the error is answered elsewhere.
 func (w *injectWriter) finish(failed error) error {
@@ -231,7 +259,7 @@ func (w *injectWriter) finish(failed error) error {
 	case w.page == nil && w.status != 0 && !w.decided && failed == nil:
 		w.decide(nil) // a status without a body
 		return nil
-	case w.page == nil || failed != nil && !w.begun:
+	case w.page == nil || failed != nil && !w.sent:
 		return nil
 	}
 	if err := w.page.Close(); err != nil {
