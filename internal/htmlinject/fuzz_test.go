@@ -20,7 +20,7 @@ func testPage() *Page {
 	return &Page{
 		Script: []byte(testScript), Inputs: []byte(testInput), Charset: true,
 		Wanted: func(f Form) bool { return strings.EqualFold(f.Method, "post") },
-		Policy: func(content string) (string, bool) { return content, true },
+		Policy: func(content string) (string, bool) { return content, content != "a b" },
 	}
 }
 
@@ -60,6 +60,7 @@ var seeds = []string{
 	`</form method=post><form method=post`, `<?php <form method=post> ?><form method=post>`, `</ <form method=post>`, `</><form method=post>`,
 	`<!x><form method=post><!doctype "><form method=post>">`, `<<form method=post>`, `<form method=post/>`, "<form\x00 method=post><form method=post\x00>",
 	`<iframe><form method=post></iframe><xmp><form method=post></xmp><noembed></xmp><form method=post></noembed><form method=post>`,
+	`<meta charset=utf-16></head>`, `<meta http-equiv=Content-Security-Policy content="a b"></head>`, "\xEF\xBB\xBF<script>", "\xEF\xBB<script>\x1b</head>",
 	`<head></head><form method=post>`, `<body><form method=post>`, `<p>text</p><script src=a></script><form method=post>`,
 }
 

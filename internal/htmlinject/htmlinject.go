@@ -43,6 +43,7 @@ type Writer struct {
 
 	state  state
 	offset int64 // of the byte that is looked at
+	marked int   // how much of a byte order mark the page began with
 	ended  bool  // there is nothing more to insert: all passes
 
 	// the tag that is being read
@@ -108,8 +109,18 @@ func (w *Writer) Held() bool { return len(w.hold) > 0 }
 // foreignByte returns the index of the first byte of p that tells that ASCII
 // characters need not be their bytes in this page; negative where there is none.
 func (w *Writer) foreignByte(p []byte) int {
-	if w.offset == 0 && p[0] >= 0xFE { // the byte order mark of UTF-16
+	const mark = "\xEF\xBB\xBF" // the byte order mark of UTF-8; those of UTF-16 begin with FE and FF
+	if w.offset == 0 && p[0] >= 0xFE {
 		return 0
+	}
+	for i := 0; i < len(p) && w.marked < len(mark) && w.offset+int64(i) == int64(w.marked); i++ {
+		if p[i] != mark[w.marked] {
+			w.marked = len(mark) // it has none
+			break
+		}
+		if w.marked++; w.marked == len(mark) {
+			w.tree.charset = true
+		}
 	}
 	if w.tree.charset {
 		return -1
@@ -158,9 +169,9 @@ func (w *Writer) rewrite(p []byte) int {
 			w.emit(p[sent:w.mark])
 			w.tag(p[w.mark:i])
 		} else {
-			w.hold = append(w.hold, p[:i]...)
-			w.tag(w.hold)
-			w.hold = w.hold[:0]
+			text := append(w.hold, p[:i]...)
+			w.hold = text[:0]
+			w.tag(text)
 		}
 		sent = i
 	}

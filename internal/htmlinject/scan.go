@@ -49,8 +49,10 @@ func (w *Writer) step(p []byte, i int) int {
 		}
 		w.state, w.held, w.mark, w.start = tagOpen, true, i+n, w.offset+int64(n)
 		return i + n + 1
-	case w.state <= tagName:
+	case w.state < tagName:
 		return w.stepName(c, i)
+	case w.state == tagName:
+		return w.stepTagName(p, i)
 	case w.state < tagEnd:
 		return w.stepTag(p, i)
 	case w.state <= cdata:
@@ -60,25 +62,9 @@ func (w *Writer) step(p []byte, i int) int {
 	}
 }
 
-// stepName reads a tag's beginning, up to the end of its name.
+// stepName reads a tag's beginning, up to its name.
 func (w *Writer) stepName(c byte, i int) int {
 	switch {
-	case w.state == tagName:
-		switch c {
-		case ' ', '\n', '\r', '\t', '\f', '/':
-			w.state, w.slash = inTag, c == '/'
-		case '>':
-			w.state = tagEnd
-		default:
-			if w.nameLen < maxName {
-				w.name[w.nameLen] = lower(c)
-			}
-			w.nameLen = min(w.nameLen+1, maxName+1)
-		}
-		if w.held && (w.state != tagName && !w.mayInsert() || w.nameLen > maxName) {
-			w.release()
-		}
-		return i + 1
 	case isLetter(c):
 		w.end, w.state, w.nameLen, w.slash = w.state == endTagOpen, tagName, 0, false
 		return i
@@ -104,49 +90,76 @@ func (w *Writer) stepName(c byte, i int) int {
 	return i + 1
 }
 
+// stepTagName reads the name of a tag. At its end it shows whether the tag is held
+// back further.
+func (w *Writer) stepTagName(p []byte, i int) int {
+	for ; i < len(p); i++ {
+		switch c := p[i]; {
+		case isSpace(c) || c == '/':
+			w.state, w.slash = inTag, c == '/'
+		case c == '>':
+			w.state = tagEnd
+		case w.nameLen < maxName:
+			w.name[w.nameLen] = lower(c)
+			w.nameLen++
+			continue
+		default:
+			w.nameLen = maxName + 1
+			if w.held {
+				w.release()
+			}
+			continue
+		}
+		if w.held && !w.mayInsert() {
+			w.release()
+		}
+		return i + 1
+	}
+	return i
+}
+
 // stepTag reads the attributes of a tag.
 func (w *Writer) stepTag(p []byte, i int) int {
-	switch w.state {
-	case valueDouble:
-		return w.skipTo(p, i, '"', inTag)
-	case valueSingle:
-		return w.skipTo(p, i, '\'', inTag)
-	}
-	c := p[i]
-	space := isSpace(c)
-	switch {
-	case c == '>':
-		w.state = tagEnd
-		return i + 1
-	case w.state == valueUnquoted:
-		if space {
-			w.state = inTag
-		}
-		return i + 1
-	case w.state == beforeValue:
+	for i < len(p) && w.state != tagEnd {
+		c := p[i]
+		space := isSpace(c)
 		switch {
-		case c == '"':
-			w.state = valueDouble
-		case c == '\'':
-			w.state = valueSingle
-		case !space:
-			w.state = valueUnquoted
+		case w.state == valueDouble:
+			i = w.skipTo(p, i, '"', inTag)
+			continue
+		case w.state == valueSingle:
+			i = w.skipTo(p, i, '\'', inTag)
+			continue
+		case c == '>':
+			w.state = tagEnd
+		case w.state == valueUnquoted:
+			if space {
+				w.state = inTag
+			}
+		case w.state == beforeValue:
+			switch {
+			case c == '"':
+				w.state = valueDouble
+			case c == '\'':
+				w.state = valueSingle
+			case !space:
+				w.state = valueUnquoted
+			}
+		case c == '/':
+			w.state, w.slash = inTag, true
+		case space:
+			w.slash = false
+			if w.state == attrName {
+				w.state = afterAttrName
+			}
+		case c == '=' && w.state != inTag:
+			w.state = beforeValue
+		default:
+			w.state, w.slash = attrName, false
 		}
-		return i + 1
+		i++
 	}
-	w.slash = false
-	switch {
-	case c == '/':
-		w.state, w.slash = inTag, true
-	case space && w.state == attrName:
-		w.state = afterAttrName
-	case space:
-	case c == '=' && w.state != inTag:
-		w.state = beforeValue
-	default:
-		w.state = attrName
-	}
-	return i + 1
+	return i
 }
 
 // skipTo reads on to the byte end, after which the state is next.
