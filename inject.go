@@ -2,7 +2,6 @@ package captcha
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -148,7 +147,10 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		injector:              i, request: r, head: r.Method == http.MethodHead,
 	}
 	err := next.ServeHTTP(iw, r)
-	return errors.Join(err, iw.finish(err))
+	if ended := iw.finish(err); err == nil {
+		return ended
+	}
+	return err // itself: Caddy does not look into others
 }
 
 // pageKind says whether a request can be answered with a page.
