@@ -25,13 +25,8 @@ https://short.test:{https} {
 			difficulty 1000
 			expires 2s
 		}
-		clearance 1m {
-			scope short
-		}
 	}
-	captcha_inject {
-		scope short
-	}
+	captcha_inject
 	reverse_proxy {app}
 }`, {browser: {bfcache: true}});
 
