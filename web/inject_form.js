@@ -282,9 +282,10 @@ const last = guard((event) => {
     setTimeout(() => entry.mute(false));
   } else if (!entry.pending && entry.ready()) {
     entry.fill();
-    setTimeout(() => entry.drop()); // spent
+    setTimeout(() => event.defaultPrevented || entry.drop()); // spent
   } else {
     event.preventDefault();
+    event.preventDefault = () => { entry.pending = null; }; // by a listener that was added only now
     try {
       entry.hold(to, submitter);
     } catch {
