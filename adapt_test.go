@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	_ "github.com/caddy-captcha/caddy-captcha/store/redis"
 )
 
 var update = flag.Bool("update", false, "rewrite the JSON of testdata/adapt")

@@ -29,8 +29,8 @@ type adminAPI struct{}
 // maxDrill is how long a drill may last: one that is forgotten ends.
 const maxDrill = 24 * time.Hour
 
-// runningStore names the store of the running config.
-var runningStore atomic.Pointer[string]
+// runningStore is the store of the running config.
+var runningStore atomic.Pointer[keeper]
 
 // CaddyModule returns the Caddy module information.
 func (adminAPI) CaddyModule() caddy.ModuleInfo {
@@ -90,8 +90,8 @@ func (adminAPI) status(w http.ResponseWriter, r *http.Request) error {
 		return adminError(http.StatusMethodNotAllowed, "method %s is not allowed; use GET", r.Method)
 	}
 	doc := statusDoc{Providers: []providerDoc{}, Store: storeDoc{OK: true}}
-	if kind := runningStore.Load(); kind != nil {
-		doc.Store.Kind = *kind
+	if k := runningStore.Load(); k != nil {
+		doc.Store.Kind, doc.Store.OK = k.kind, !k.away()
 	}
 	for _, h := range allHealths() {
 		doc.Providers = append(doc.Providers, h.doc(time.Now()))

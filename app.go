@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
 	"github.com/caddy-captcha/caddy-captcha/provider"
 	"github.com/caddy-captcha/caddy-captcha/store"
+	"github.com/caddy-captcha/caddy-captcha/store/memory"
 )
 
 // App holds what outlives a request and is shared by all captcha handlers: the
@@ -26,6 +27,13 @@ type App struct {
 	// kept. Default: memory, which survives config reloads, not restarts.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=captcha.stores inline_key=name"`
 
+	// StoreFailure is what happens while a store other than memory does not
+	// answer. With `local` this node goes on alone: a token counts once on each
+	// node that is alone, and one from before is asked for anew where that can
+	// be known. With `deny` a request that needs the store is answered with 503.
+	// Either way the node notices the store's return by itself. Default: local.
+	StoreFailure string `json:"store_failure,omitempty"`
+
 	// MaxSpill is how many bytes the temporary files of all requests together
 	// may take. Beyond it, a request that needs one is answered with 503.
 	// Default: 1 GiB.
@@ -34,7 +42,9 @@ type App struct {
 	// Keys says how the signing keys are kept.
 	Keys *KeysConfig `json:"keys,omitempty"`
 
-	store    store.Store
+	store    *keeper
+	keeperOf string // the key of store in its pool
+	remote   store.Store
 	shared   *shared
 	ctx      caddy.Context
 	logger   *zap.Logger
@@ -75,30 +85,70 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.Keys.Rotate == 0 {
 		a.Keys.Rotate = caddy.Duration(defaultRotate)
 	}
-	var mod any
-	var err error
-	if a.StoreRaw != nil {
-		mod, err = ctx.LoadModule(a, "StoreRaw")
-	} else {
-		mod, err = ctx.LoadModuleByID(store.Namespace+"."+defaultStoreName, nil)
+	if a.StoreFailure == "" {
+		a.StoreFailure = failureLocal
 	}
-	if err != nil {
-		return fmt.Errorf("loading the store: %w", err)
-	}
-	a.store = mod.(store.Store)
 	pooled, _, err := pool.LoadOrNew(poolKey, func() (caddy.Destructor, error) { return newShared(), nil })
 	if err != nil {
 		return err
 	}
 	a.shared, a.acquired = pooled.(*shared), true
-	a.reporter, err = newReporter(ctx)
-	return err
+	if a.reporter, err = newReporter(ctx); err != nil {
+		return err
+	}
+	return a.loadStore(ctx)
+}
+
+// loadStore loads the configured store, and finds the keeper that survives
+// reloads of the same one.
+func (a *App) loadStore(ctx caddy.Context) error {
+	raw := string(a.StoreRaw) // which loading takes away
+	local, err := ctx.LoadModuleByID(store.Namespace+"."+defaultStoreName, nil)
+	if err != nil {
+		return fmt.Errorf("loading the store: %w", err)
+	}
+	mod := local
+	if raw != "" {
+		if mod, err = ctx.LoadModule(a, "StoreRaw"); err != nil {
+			return fmt.Errorf("loading the store: %w", err)
+		}
+	}
+	configured, ok := mod.(store.Store)
+	if !ok {
+		return fmt.Errorf("module %T is not a store", mod)
+	}
+	if _, isMemory := mod.(*memory.Memory); isMemory {
+		raw = ""
+	} else {
+		a.remote = configured
+	}
+	pooled, known, err := keepers.LoadOrNew(raw, func() (caddy.Destructor, error) {
+		return newKeeper(moduleName(mod), local.(store.Store)), nil
+	})
+	if err != nil {
+		return err
+	}
+	a.store, a.keeperOf = pooled.(*keeper), raw
+	if !known {
+		a.useStore()
+	}
+	return nil
+}
+
+// useStore makes this config's store the one that is asked.
+func (a *App) useStore() {
+	if a.remote != nil {
+		a.store.use(a.remote, a.StoreFailure == failureDeny, keeperReport{a.logger.Named("store"), a.storeFailed})
+	}
 }
 
 // Validate checks the final values.
 func (a *App) Validate() error {
 	if a.MaxSpill < 0 {
 		return fmt.Errorf("max_spill must not be negative, got %d", a.MaxSpill)
+	}
+	if a.StoreFailure != failureLocal && a.StoreFailure != failureDeny {
+		return fmt.Errorf("store_failure must be local or deny, got %q", a.StoreFailure)
 	}
 	if r := time.Duration(a.Keys.Rotate); r < time.Hour {
 		return fmt.Errorf("keys: rotate must be at least 1h, got %s", r)
@@ -116,14 +166,16 @@ func (a *App) Start() error {
 		Rotate:  time.Duration(a.Keys.Rotate),
 		Logger:  a.logger.Named("keys"),
 	})
-	kind := moduleName(a.store)
-	runningStore.Store(&kind)
+	a.useStore()
+	a.store.start()
+	runningStore.Store(a.store)
 	a.startChecks()
 	return nil
 }
 
-// storeFailed counts a failed operation of the store.
-func (a *App) storeFailed() { a.reporter.metrics.storeError(moduleName(a.store)) }
+// storeFailed counts a failure of the store: one for each time that it goes away,
+// and each claim for which it had no room.
+func (a *App) storeFailed() { a.reporter.metrics.storeError(a.store.kind) }
 
 // Stop does nothing: what is shared belongs to the next config too, and ends
 // with the last config that uses it.
@@ -135,6 +187,9 @@ func (a *App) Cleanup() error {
 		return nil
 	}
 	a.acquired = false
+	if a.store != nil {
+		_, _ = keepers.Delete(a.keeperOf)
+	}
 	_, err := pool.Delete(poolKey)
 	return err
 }
@@ -150,8 +205,11 @@ type shared struct {
 
 const poolKey = "captcha"
 
-// pool keeps shared alive from one config to the next.
-var pool = caddy.NewUsagePool()
+// pool keeps shared alive from one config to the next, and keepers the stores.
+var (
+	pool    = caddy.NewUsagePool()
+	keepers = caddy.NewUsagePool()
+)
 
 func newShared() *shared {
 	s := &shared{
@@ -191,6 +249,7 @@ func (a *App) env(name string, testKeys bool, logger *zap.Logger) provider.Env {
 		Now:           time.Now,
 		Node:          a.shared.node,
 		Since:         a.store.Since,
+		Shared:        a.store.shared(),
 		AllowTestKeys: testKeys,
 		Logger:        logger.Named(name),
 	}

@@ -67,7 +67,7 @@ func (*poisoned) Probe(context.Context) error { poison.probed.Add(1); return nil
 // Promise 3: a hundred thousand verifications, each of which fails as its client
 // wants it to, move no status and open nothing, although the directive says allow
 // wherever it can.
-func TestHostileVerificationsMoveNothing(t *testing.T) {
+func TestHostileVerificationsMoveNothingD36D40D42(t *testing.T) {
 	e := serve(t, "respond 404")
 	ctx, cancel := caddy.NewContext(caddy.ActiveContext())
 	t.Cleanup(cancel)
@@ -123,7 +123,7 @@ func TestHostileVerificationsMoveNothing(t *testing.T) {
 }
 
 // Tokens that must be judged without the provider: none is asked about.
-func TestForgeriesAskNobody(t *testing.T) {
+func TestForgeriesAskNobodyD40(t *testing.T) {
 	for _, kind := range []string{"trustcaptcha", "geetest"} {
 		g := newGateway(t, kind)
 		e := serve(t, "captcha /login* {\n"+g.block(false)+"\nfailover {\nunreachable allow\nclient_reported deny\n}\n}\nreverse_proxy {app}")
@@ -174,7 +174,7 @@ func (e *edge) guardian(t *testing.T, g *gateway) *Handler {
 
 // The same over the wire: what a client sends makes the real providers' far ends
 // answer with 500, 429, 403, nonsense or nothing, or is nonsense itself.
-func TestHostileRequestsMoveNothing(t *testing.T) {
+func TestHostileRequestsMoveNothingD36D45(t *testing.T) {
 	var site string
 	var gates []*gateway
 	for _, kind := range []string{"turnstile", "trustcaptcha", "geetest"} {

@@ -137,6 +137,29 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		{"D-10 token as a file", multi, part(`Content-Disposition: form-data; name="altcha"; filename="x"`, "a"), 400, "bad-request"},
 		{"D-11 transfer encoding", multi, part("Content-Disposition: form-data; name=altcha\r\nContent-Transfer-Encoding: base64", "YQ=="), 400, "bad-request"},
 		{"D-08 preamble", multi, "hello\r\n" + part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
+		{"D-08 part in a preamble", multi, "--A\r\n\r\n" + part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
+		{"D-08 part behind the end", multi, "--B--\r\n--B\r\nContent-Disposition: form-data; name=\"altcha\"\r\n\r\na\r\n--B--\r\n", 400, "bad-request"},
+		{"D-08 two boundaries", multi + "; boundary=C", part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
+		{"D-08 boundary in pieces", "multipart/form-data; boundary*0=B", part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
+		{"D-08 long boundary", "multipart/form-data; boundary=" + strings.Repeat("B", 71), "", 400, "bad-request"},
+		{"D-08 bare line feeds", multi, strings.ReplaceAll(part(`Content-Disposition: form-data; name="altcha"`, "a"), "\r\n", "\n"), 400, "bad-request"},
+		{"D-13 no final boundary", multi, "--B\r\nContent-Disposition: form-data; name=\"altcha\"\r\n\r\na\r\n", 400, "bad-request"},
+		{"D-16 deep JSON", "application/json", strings.Repeat("[", 65), 400, "bad-request"},
+		{"D-16 many members", "application/json", "{" + strings.Repeat(`"a":1,`, 10_000) + `"altcha":"a"}`, 400, "bad-request"},
+		{"D-16 long key", "application/json", `{"` + strings.Repeat("k", 1025) + `":1}`, 400, "bad-request"},
+		{"D-17 escape", formType, "altcha=%4", 400, "bad-request"},
+		{"D-17 NUL", formType, "altcha=a%00b", 403, "token-invalid"},
+		{"D-17 overlong", formType, "altcha=%c0%af", 403, "token-invalid"},
+		{"D-17 UTF-16", formType + "; charset=utf-16", "altcha=a", 415, "unsupported-encoding"},
+		{"D-17 UTF-7", formType + "; charset=utf-7", "altcha=a", 415, "unsupported-encoding"},
+		{"D-17 charset in the form", formType, "_charset_=utf-16&altcha=a", 400, "bad-request"},
+		{"D-04 NUL", formType, "altcha%00=b", 400, "bad-request"},
+		{"D-04 space", formType, "altcha+=b", 400, "bad-request"},
+		{"D-04 semicolon", formType, "a=1;altcha=b", 400, "bad-request"},
+		{"D-22 placeholder", formType, "altcha=undefined", 403, "token-invalid"},
+		{"D-95 parts", multi, strings.Repeat("--B\r\n\r\n\r\n", 4097) + "--B--", 400, "bad-request"},
+		{"D-95 pairs", formType, strings.Repeat("a&", 10_000) + "altcha=b", 400, "bad-request"},
+		{"D-95 name", formType, strings.Repeat("n", 1025) + "=1", 400, "bad-request"},
 		{"D-14 duplicate keys", "application/json", `{"altcha":"a","altcha":"b"}`, 400, "bad-request"},
 		{"D-14 case variant", "application/json", `{"altcha":"a","ALTCHA":"b"}`, 400, "bad-request"},
 		{"D-14 trailing", "application/json", `{"altcha":"a"}{}`, 400, "bad-request"},
@@ -159,8 +182,13 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 			}
 		})
 	}
+	for _, coding := range []string{"gzip", "br", "deflate", "identity, gzip", "x-gzip"} {
+		t.Run("D-18 "+coding, func(t *testing.T) {
+			e.t = t
+			e.wantProblem(e.post("/login", formType, "altcha=a", "Content-Encoding", coding), 415, "unsupported-encoding")
+		})
+	}
 	e.t = t
-	e.wantProblem(e.post("/login", formType, "altcha=a", "Content-Encoding", "gzip"), 415, "unsupported-encoding") // D-18
 	e.wantProblem(e.post("/login", formType, "altcha=a", "Content-Type", "text/plain"), 400, "bad-request")
 	e.wantForwarded(e.post("/login", formType, "altcha="+url.QueryEscape(e.token("/login")), "Content-Encoding", "identity"))
 	// what comes behind the token of a longer body is streamed unseen
@@ -169,7 +197,7 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	e.checkNothingHeld()
 }
 
-func TestNoRoomIs503(t *testing.T) { // D-94
+func TestNoRoomIs503D94(t *testing.T) { // D-94
 	e := serve(t, small)
 	e.load("captcha {\n\t\tmax_spill 64KiB\n\t}", small)
 	r := e.post("/login", formType, "text="+strings.Repeat("x", 1<<20))
@@ -187,23 +215,27 @@ func TestNoRoomIs503(t *testing.T) { // D-94
 	}
 }
 
-func TestSlowBodyIs408(t *testing.T) { // D-93
+func TestSlowBodyIs408D93(t *testing.T) { // D-93
 	e := serve(t, small)
 	h := e.handler()
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {
-			name  string
-			every time.Duration
-			n     int
-			want  int
+			name   string
+			every  time.Duration
+			n      int
+			want   int
+			puzzle string
 		}{
-			{"a byte a second", time.Second, 1, 408},
-			{"two KiB a second", time.Second, 2 << 10, 403},
-			{"stalled", time.Hour, 1, 408},
+			{"a byte a second", time.Second, 1, 408, ""},
+			{"two KiB a second", time.Second, 2 << 10, 403, ""},
+			{"stalled", time.Hour, 1, 408, ""},
+			{"stalled before the first byte", time.Hour, 0, 400, "challenge"},
 		} {
 			body, feed := io.Pipe()
 			go func() {
-				_, _ = feed.Write([]byte("a="))
+				if c.n > 0 {
+					_, _ = feed.Write([]byte("a="))
+				}
 				for range 30 {
 					if _, err := feed.Write(bytes.Repeat([]byte("x"), c.n)); err != nil {
 						return
@@ -214,12 +246,13 @@ func TestSlowBodyIs408(t *testing.T) { // D-93
 			}()
 			r := httptest.NewRequest("POST", "/login", body)
 			r.Header.Set("Content-Type", formType)
+			r.Header.Set("Captcha-Request", c.puzzle)
 			w := httptest.NewRecorder() // has no deadlines: the body is closed
 			start := time.Now()
 			if err := h.ServeHTTP(w, r, caddyhttp.HandlerFunc(nil)); err != nil || w.Code != c.want {
 				t.Errorf("%s: %d, %v", c.name, w.Code, err)
 			}
-			if c.want == 408 && time.Since(start) > 15*time.Second {
+			if c.want != 403 && time.Since(start) > 15*time.Second {
 				t.Errorf("%s: ended after %s", c.name, time.Since(start))
 			}
 			_ = body.Close()

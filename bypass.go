@@ -87,6 +87,7 @@ type health struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	calls  chan struct{} // for requests, under way; see maxCalls
 
 	mu         sync.Mutex
 	machine    machine
@@ -103,6 +104,11 @@ type health struct {
 	doubted    time.Time     // when a failed verification last started one
 	stopPoll   context.CancelFunc
 	recovers   bool // a loop waits for the provider's return
+	drillTimer *time.Timer
+
+	fleet    *fleet // nil where this node is on its own
+	identity string // never shown
+	member          // what only a member of a fleet has
 }
 
 // asker asks a provider for its health. provider.Prober is the least that it is.
@@ -132,7 +138,8 @@ const (
 )
 
 func newHealth(id, name string) *health {
-	h := &health{id: id, name: name, machine: machine{state: unknown, since: time.Now()}}
+	h := &health{id: id, name: name, machine: machine{state: unknown, since: time.Now()}, calls: make(chan struct{}, maxCalls)}
+	h.woken = make(chan struct{}, 1)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -141,6 +148,10 @@ func newHealth(id, name string) *health {
 func (h *health) Destruct() error {
 	h.mu.Lock() // nothing is started after this
 	h.cancel()
+	if h.drillTimer != nil {
+		h.drillTimer.Stop()
+	}
+	h.leave()
 	h.mu.Unlock()
 	h.wg.Wait()
 	return nil
@@ -173,11 +184,17 @@ func (h *health) askBeforeUse() time.Duration {
 	return h.check.every
 }
 
-// poll asks at intervals, with jitter, so that a fleet does not ask in step.
-func (h *health) poll(ctx context.Context, every time.Duration) {
+// poll asks at intervals, with jitter, so that nodes do not ask in step. In a
+// fleet one node asks; the others look twice as often whether it still does.
+func (h *health) poll(ctx context.Context, interval time.Duration) {
 	for {
-		if !h.standing(time.Now()).down { // else recovery asks
+		every := interval
+		switch {
+		case h.standing(time.Now()).down: // recovery asks
+		case h.lead(ctx, interval):
 			h.wait(ctx, h.confirm())
+		default:
+			every /= 2
 		}
 		jitter := time.Duration(rand.Int64N(int64(every)/5 + 1)) //nolint:gosec // not a secret
 		select {
@@ -299,100 +316,4 @@ func (h *health) ask(ctx context.Context, a asker, logger *zap.Logger) (err erro
 		}
 	}
 	return a.Probe(ctx)
-}
-
-// learn takes the result of a probe.
-func (h *health) learn(err error, now time.Time) state {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.last = probeResult{At: now}
-	if err != nil {
-		h.last.Err = err.Error()
-		switch classOf(err) {
-		case provider.Misconfigured:
-			h.setWrong(true)
-			h.await() // nobody's token is asked about while it is: only we can notice
-			return h.machine.state
-		case provider.Throttled:
-			h.throttle(err, now)
-			return h.machine.state
-		}
-	}
-	if err == nil {
-		h.reached = true
-		h.setWrong(false)
-	}
-	before := h.machine.observe(err == nil, h.check.fails, h.check.passes, now)
-	h.transition(before, now)
-	return h.machine.state
-}
-
-// throttle remembers for how long the provider does not want to be asked.
-func (h *health) throttle(err error, now time.Time) {
-	wait := stdThrottle
-	var fault *provider.Fault
-	if errors.As(err, &fault) && fault.RetryAfter > 0 {
-		wait = fault.RetryAfter
-	}
-	until := now.Add(min(wait, maxThrottle))
-	if !h.throttled.After(now) {
-		h.report.throttled(h, until)
-	}
-	h.throttled = until
-}
-
-// setWrong notes whether the provider refuses our configuration.
-func (h *health) setWrong(wrong bool) {
-	if h.wrong != wrong {
-		h.wrong = wrong
-		h.report.misconfigured(h, wrong, h.last.Err)
-	}
-}
-
-// transition keeps the record of outages and tells of their start and end.
-func (h *health) transition(before state, now time.Time) {
-	after := h.machine.state
-	switch {
-	case !before.isDown() && after.isDown():
-		h.begin(outage{Start: now, Evidence: h.last.Err})
-		h.await()
-	case before.isDown() && !after.isDown():
-		h.end(now, false)
-	}
-	h.report.up(h, !after.isDown())
-}
-
-// await begins to wait for the provider's return, whatever the mode.
-func (h *health) await() {
-	if !h.recovers && h.ctx.Err() == nil {
-		h.recovers = true
-		h.wg.Go(h.awaitReturn)
-	}
-}
-
-// awaitReturn probes a provider that is down, or that refuses us, until it is up
-// and does not.
-func (h *health) awaitReturn() {
-	start := time.Now()
-	for {
-		pause := recoverFast
-		if time.Since(start) >= time.Minute || !h.standing(time.Now()).down {
-			pause = recoverSlow
-		}
-		select {
-		case <-h.ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-		h.probeOnce()
-		h.mu.Lock()
-		back := !h.machine.state.isDown() && !h.wrong
-		if back {
-			h.recovers = false
-		}
-		h.mu.Unlock()
-		if back {
-			return
-		}
-	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-captcha/caddy-captcha/provider"
 )
 
-func TestMachine(t *testing.T) {
+func TestMachineD46(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		probes        string // + good, - failed
@@ -164,7 +164,7 @@ func TestPollingHealth(t *testing.T) {
 	})
 }
 
-func TestOperatorErrorIsNoOutage(t *testing.T) { // promise 6
+func TestOperatorErrorIsNoOutageD44(t *testing.T) { // promise 6
 	synctest.Test(t, func(t *testing.T) {
 		h := newHealth("id", "fake")
 		defer h.Destruct()

@@ -28,8 +28,9 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 // UnmarshalCaddyfile sets up the app from Caddyfile tokens. Syntax:
 //
 //	captcha {
-//		store     memory
-//		max_spill <size>
+//		store         memory | <name> { ... }
+//		store_failure local | deny
+//		max_spill     <size>
 //		keys {
 //			rotate <duration>
 //		}
@@ -43,12 +44,14 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		switch option {
 		case "store":
 			err = a.parseStore(d)
+		case "store_failure":
+			a.StoreFailure, err = parseKeyword(d, failureLocal, failureDeny)
 		case "max_spill":
 			a.MaxSpill, err = parseSize(d)
 		case "keys":
 			a.Keys, err = parseKeys(d)
 		default:
-			err = d.Errf("unrecognized subdirective '%s': the global option captcha has store, max_spill and keys", option)
+			err = d.Errf("unrecognized subdirective '%s': the global option captcha has store, store_failure, max_spill and keys", option)
 		}
 		return err
 	})

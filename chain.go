@@ -3,20 +3,26 @@ package captcha
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"strings"
 	"time"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/web"
 )
 
 // link is one provider of a chain.
 type link struct {
 	provider provider.Provider
 	name     string
-	identity string  // name and configuration; never shown
-	health   *health // nil where the provider cannot be asked for it: it is never down
-	watched  bool    // health is held for this link
+	identity string            // name and configuration; never shown
+	digest   [sha256.Size]byte // of identity; never shown either
+	fields   []string          // of its tokens
+	widget   *web.Widget       // nil where it has none
+	health   *health           // nil where the provider cannot be asked for it: it is never down
+	watched  bool              // health is held for this link
 	check    *BypassCheck
 }
 
@@ -26,6 +32,30 @@ func (l *link) standing(now time.Time) standing {
 		return standing{}
 	}
 	return l.health.standing(now)
+}
+
+// newLink prepares a provider that is bound.
+func newLink(p provider.Provider, name string) (*link, error) {
+	config, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{provider: p, name: name, identity: name + "\x00" + string(config), fields: p.Fields()}
+	l.digest = sha256.Sum256([]byte(l.identity))
+	if has, ok := p.(provider.Presenter); ok {
+		w := web.Widget(has.Widget())
+		l.widget = &w
+	}
+	return l, nil
+}
+
+// shown is the widget that a page shows for a provider; nil where our own solver
+// does the work.
+func (l *link) shown() *web.Widget {
+	if w := l.widget; w != nil && (w.Script != "" || w.Markup != "" || w.Glue != "") {
+		return w
+	}
+	return nil
 }
 
 // doubt asks for a confirmation after a failed verification, waits for its word,

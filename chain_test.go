@@ -119,7 +119,7 @@ func (e *edge) fake(token string, headers ...string) reply {
 	return e.post("/login", formType, url.Values{"fake-token": {token}}.Encode(), headers...)
 }
 
-func TestOutageStepsDownToTheFallback(t *testing.T) {
+func TestOutageStepsDownToTheFallbackD84(t *testing.T) {
 	e := serve(t, chainSite(t, "clearance 1h"))
 	world(t, nil, nil, passed)
 	early := e.wantProblem(e.post("/login", formType, "a=1"), 403, "token-missing")
@@ -186,7 +186,7 @@ func (e *edge) healthOf(t *testing.T) *health {
 }
 
 // Promise 4: nobody can pick the easy provider.
-func TestFallbackProofWithoutAnOutageIsRefused(t *testing.T) {
+func TestFallbackProofWithoutAnOutageIsRefusedD49(t *testing.T) {
 	e := serve(t, small)
 	primaryProof := e.token("/login") // of a site where pow is the primary
 	world(t, nil, nil, passed)
@@ -203,7 +203,7 @@ func TestFallbackProofWithoutAnOutageIsRefused(t *testing.T) {
 	e.wantProblem(e.form("/login", proof), 403, "token-invalid")
 }
 
-func TestUnconfirmedFaultsNeverOpen(t *testing.T) { // promise 3, D-36, D-37
+func TestUnconfirmedFaultsNeverOpenD36D37(t *testing.T) { // promise 3, D-36, D-37
 	e := serve(t, chainSite(t, `failover {
 			unreachable allow
 		}`))
@@ -261,9 +261,9 @@ func TestSituationsOfOneRequest(t *testing.T) {
 		reason        string
 	}{
 		{"wrong key", "", wrongKey, wrongKey, provider.Verdict{}, 503, "misconfigured"},
-		{"a token that makes it look so", "", wrongKey, nil, provider.Verdict{}, 403, "try-again"},
-		{"quota", "", quotaSpent, nil, provider.Verdict{}, 403, "throttled"},
-		{"quota, no fallback", "failover {\n\t\t\tthrottled deny\n\t\t}", quotaSpent, nil, provider.Verdict{}, 503, "throttled"},
+		{"D-42 a token that makes it look so", "", wrongKey, nil, provider.Verdict{}, 403, "try-again"},
+		{"D-39 quota", "", quotaSpent, nil, provider.Verdict{}, 403, "throttled"},
+		{"D-39 quota, no fallback", "failover {\n\t\t\tthrottled deny\n\t\t}", quotaSpent, nil, provider.Verdict{}, 503, "throttled"},
 		{"client's word", "", nil, nil, provider.Verdict{Outcome: provider.ClientReported}, 403, "client-reported-outage"},
 		{"client's word, denied", "failover {\n\t\t\tclient_reported deny\n\t\t}", nil, nil, provider.Verdict{Outcome: provider.ClientReported}, 403, "client-reported-outage"},
 		{"provider's failover", "", nil, nil, provider.Verdict{Outcome: provider.ProviderFailover}, 200, ""},

@@ -187,28 +187,13 @@ func (a *answer) fill(p *web.Page, c *carried) error {
 	if err != nil {
 		return err
 	}
-	p.Field, p.Challenge, p.Fields = l.provider.Fields()[0], doc, l.provider.Fields()
-	p.Widget = widgetOf(l)
+	p.Field, p.Challenge, p.Fields, p.Widget = l.fields[0], doc, l.fields, l.shown()
 	if doc == nil && p.Widget == nil {
 		return errors.New("the provider has neither a challenge document nor a widget")
 	}
 	p.BlockedFallback = a.h.policy.actions[widgetBlocked] == fallback && !a.fallback && a.h.nextFallback(a.now) != nil
 	p.Seal, err = a.h.seal(a.r.Context(), c)
 	return err
-}
-
-// widgetOf is the widget that a page shows for a provider; nil where our own
-// solver does.
-func widgetOf(l *link) *web.Widget {
-	p, ok := l.provider.(provider.Presenter)
-	if !ok {
-		return nil
-	}
-	w := p.Widget()
-	if w.Script == "" && w.Markup == "" && w.Glue == "" {
-		return nil
-	}
-	return &web.Widget{SiteKey: w.SiteKey, Script: w.Script, Module: w.Module, Markup: w.Markup, Glue: w.Glue, CSP: w.CSP}
 }
 
 // document returns the provider whose challenge the visitor gets, and its
@@ -225,7 +210,7 @@ func (a *answer) document() (*link, []byte, error) {
 	}
 	req := a.h.request(a.r, a.now)
 	req.Role, req.Down = role, l.standing(a.now).down
-	doc, err := issue(ctx, issuer, req)
+	doc, err := l.issue(ctx, issuer, req)
 	if err == nil || a.fallback {
 		return l, doc, err
 	}
@@ -256,9 +241,13 @@ const (
 )
 
 // issue asks a provider for its challenge document.
-func issue(ctx context.Context, issuer provider.Challenger, req provider.Request) (json.RawMessage, error) {
+func (l *link) issue(ctx context.Context, issuer provider.Challenger, req provider.Request) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, issueTime)
 	defer cancel()
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leave()
 	return issuer.Challenge(ctx, req)
 }
 

@@ -91,7 +91,10 @@ func (h *Handler) clearedOnce(r *http.Request, now time.Time) bool {
 			continue
 		}
 		fresh, err := h.app.store.Claim(r.Context(), "once:"+p.id, time.Unix(p.expires, 0).Add(claimSlack))
-		if err == nil && fresh {
+		if err != nil {
+			h.storeTrouble("claiming a one-time clearance failed; the visitor is challenged", err)
+		}
+		if err == nil && fresh && h.remembered(p) { // the claim may have shown that the memory is new
 			return true
 		}
 	}
@@ -115,11 +118,10 @@ func (h *Handler) countUse(ctx context.Context, p pass) bool {
 	}
 	n, err := h.app.store.Count(ctx, "use:"+p.id, time.Unix(p.expires, 0))
 	if err != nil {
-		h.app.storeFailed()
-		h.logger.Warn("counting a clearance failed; the visitor is challenged", zap.Error(err))
+		h.storeTrouble("counting a clearance failed; the visitor is challenged", err)
 		return false
 	}
-	return n <= int64(h.Clearance.Uses)
+	return n <= int64(h.Clearance.Uses) && h.remembered(p)
 }
 
 // grantClearance gives the visitor a clearance for the scope.

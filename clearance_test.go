@@ -69,7 +69,7 @@ func TestNoClearanceWithoutTheDirective(t *testing.T) {
 	}
 }
 
-func TestClearanceIsBound(t *testing.T) { // D-82
+func TestClearanceIsBoundD82(t *testing.T) { // D-82
 	h := &Handler{scope: "shop", cookie: defaultCookie, Clearance: &Clearance{Bind: bindIP}, passes: testRing(t).Signer("clearance")}
 	from := func(host, ip string) *http.Request {
 		r := httptest.NewRequest("POST", "https://"+host+"/", nil)
@@ -104,7 +104,7 @@ func TestClearanceIsBound(t *testing.T) { // D-82
 	}
 }
 
-func TestNetwork(t *testing.T) {
+func TestNetworkD98(t *testing.T) {
 	for ip, want := range map[string]string{
 		"192.0.2.7": "192.0.2.0/24", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
 	} {

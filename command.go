@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -187,8 +188,7 @@ func runCheck(fl caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
-	ok, err := checkConfig(os.Stdout, text)
-	if err != nil || !ok {
+	if err := checkConfig(os.Stdout, text); err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
 	return caddy.ExitCodeSuccess, nil
@@ -196,33 +196,39 @@ func runCheck(fl caddycmd.Flags) (int, error) {
 
 // checkConfig probes every provider of a config that is not run. What it
 // provisions ends with the process.
-func checkConfig(w io.Writer, config []byte) (ok bool, err error) {
+func checkConfig(w io.Writer, config []byte) error {
 	var cfg caddy.Config
 	if err := caddy.StrictUnmarshalJSON(config, &cfg); err != nil {
-		return false, err
+		return err
 	}
 	ctx, err := caddy.ProvisionContext(&cfg)
 	if err != nil {
-		return false, err
+		return err
 	}
 	app, err := ctx.AppIfConfigured("captcha")
 	if err != nil {
-		return false, fmt.Errorf("this config has no captcha: %w", err)
+		return fmt.Errorf("this config has no captcha: %w", err)
 	}
 	return checkLinks(w, app.(*App).links)
 }
 
+// errNotWell gives the command a status that a deployment script stops at: Caddy
+// turns a failure without an error into success.
+var errNotWell = errors.New("not every provider answers and accepts its keys; see the table")
+
 // checkLinks asks every provider and prints a table.
-func checkLinks(w io.Writer, links []*link) (ok bool, err error) {
+func checkLinks(w io.Writer, links []*link) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "PROVIDER\tRESULT\tTOOK")
-	ok = true
+	var err error
 	for _, l := range links {
 		result, took := checkLink(l)
-		ok = ok && result == "ok"
+		if result != "ok" {
+			err = errNotWell
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", l.name, result, took.Round(time.Millisecond))
 	}
-	return ok, t.Flush()
+	return errors.Join(t.Flush(), err)
 }
 
 // checkLink asks one provider.

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"reflect"
@@ -28,7 +29,16 @@ import (
 )
 
 // documents are all that the checks of snippets and links read.
-var documents = []string{"README.md", "docs/reference.md", "docs/failover.md", "docs/providers.md"}
+var documents = func() (all []string) {
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*.md", "examples/*/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			panic(err) // the patterns are constant
+		}
+		all = append(all, found...)
+	}
+	return all
+}()
 
 // blocks says where the options stand that a parsing function knows: each is a
 // Caddyfile, with %s for the option.
@@ -389,8 +399,8 @@ func TestSnippets(t *testing.T) {
 		text := readFile(t, name)
 		setEnv(t, text)
 		snippets := codeBlocks(text, "caddyfile")
-		if len(snippets) == 0 {
-			t.Errorf("%s has none", name)
+		if n := strings.Count(text, "```caddyfile"); n != len(snippets) {
+			t.Errorf("%s: %d of %d Caddyfiles are checked: one is indented", name, len(snippets), n)
 		}
 		for i, snippet := range snippets {
 			t.Run(name+" "+strconv.Itoa(i+1), func(t *testing.T) {
@@ -498,7 +508,7 @@ func TestReferenceHasWhatOperatorsSee(t *testing.T) {
 // TestLinks checks that relative links lead to files and headings that exist.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	for _, name := range append([]string{"examples/README.md", "examples/custom-provider/README.md"}, documents...) {
+	for _, name := range documents {
 		for _, m := range link.FindAllStringSubmatch(readFile(t, name), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
@@ -516,6 +526,41 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s: %s has no heading %s", name, target, anchor)
 			}
 		}
+	}
+}
+
+// TestThreatModelNamesTests checks that every test that keeps a promise exists,
+// and that every promise has one.
+func TestThreatModelNamesTests(t *testing.T) {
+	known := make(map[string]bool)
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(readFile(t, path), -1) {
+				known[m[1]] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile("`((?:Test|Fuzz)\\w+|e2e/[\\w-]+\\.test\\.mjs)`")
+	promises := 0
+	for title, section := range sectionsOf(readFile(t, "docs/threat-model.md")) {
+		tests := name.FindAllStringSubmatch(section, -1)
+		for _, m := range tests {
+			if !known[m[1]] && !exists(m[1]) {
+				t.Errorf("%s: there is no test %s", title, m[1])
+			}
+		}
+		if regexp.MustCompile(`^\d+\. `).MatchString(title) {
+			if promises++; len(tests) == 0 {
+				t.Errorf("%s: no test is named", title)
+			}
+		}
+	}
+	if promises != 12 {
+		t.Errorf("%d promises, want 12", promises)
 	}
 }
 

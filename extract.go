@@ -68,7 +68,7 @@ func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error)
 	}
 	s := &search{
 		h: h, format: format,
-		scanner: formtoken.New(format, h.wanted(format)),
+		scanner: h.wanted[format.Kind].Scanner(format),
 		body:    &heldBody{budgets: &h.app.shared.budgets, rest: r.Body},
 		length:  r.ContentLength,
 		longer:  r.ContentLength > h.MaxBuffer,
@@ -92,9 +92,11 @@ func (f found) none() bool { return f.header == "" && len(f.fields) == 0 }
 // there. A token header holds the one field's value, or, for a provider with
 // several, their JSON object in base64url.
 func (f found) token(l *link) map[string]string {
-	names := l.provider.Fields()
+	names := l.fields
 	all := f.fields
 	switch {
+	case f.header == "" && len(all) == 0:
+		return nil
 	case f.header == "":
 	case len(names) == 1:
 		all = map[string]string{names[0]: f.header}
@@ -104,6 +106,12 @@ func (f found) token(l *link) map[string]string {
 		if err != nil || len(text) > maxTokenLen*len(names) || json.Unmarshal(text, &all) != nil {
 			return nil
 		}
+	}
+	if len(all) == len(names) && len(names) == 1 {
+		if _, ok := all[names[0]]; ok {
+			return all
+		}
+		return nil
 	}
 	token := make(map[string]string, len(names))
 	for _, name := range names {
@@ -116,23 +124,23 @@ func (f found) token(l *link) map[string]string {
 	return token
 }
 
-// wanted lists the fields to look for in a body of the given format: those of any
-// one provider of the chain make a token.
-func (h *Handler) wanted(format formtoken.Format) []formtoken.Field {
+// want prepares the fields to look for in a body of each kind: those of any one
+// provider of the chain make a token.
+func (h *Handler) want() {
 	var fields []formtoken.Field
 	for i, l := range h.chain {
-		for _, name := range l.provider.Fields() {
+		for _, name := range l.fields {
 			fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen, Alternative: i})
 		}
 	}
 	for i, name := range h.tokenFields {
 		fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen, Alternative: len(h.chain) + i})
 	}
-	if format.Kind == formtoken.URLEncoded {
-		fields = append(fields, formtoken.Field{Name: sealField, MaxLen: int(sealedSize(h.MaxReplay)), Optional: true},
-			formtoken.Field{Name: blockedField, MaxLen: 1, Optional: true})
-	}
-	return fields
+	h.wanted[formtoken.Multipart] = formtoken.Prepare(fields)
+	h.wanted[formtoken.JSON] = h.wanted[formtoken.Multipart]
+	h.wanted[formtoken.URLEncoded] = formtoken.Prepare(append(fields,
+		formtoken.Field{Name: sealField, MaxLen: int(sealedSize(h.MaxReplay)), Optional: true},
+		formtoken.Field{Name: blockedField, MaxLen: 1, Optional: true}))
 }
 
 // search reads a body until its token is found, and holds what it has read.
@@ -266,13 +274,13 @@ func (s *search) found() (found, error) {
 		f.blocked = f.seal != "" && s.scanner.BeganAt(blockedField) > 0
 	}
 	for _, l := range s.h.chain {
-		for _, name := range l.provider.Fields() {
+		for _, name := range l.fields {
 			if value, ok := s.scanner.Value(name); ok {
 				f.fields[name] = value
 			}
 		}
 	}
-	own := s.h.chain[0].provider.Fields()[0]
+	own := s.h.chain[0].fields[0]
 	for _, alias := range s.h.tokenFields {
 		value, ok := s.scanner.Value(alias)
 		if have, both := f.fields[own]; ok && both && have != value {

@@ -84,7 +84,7 @@ func TestReloadWhileTheStatusAPIIsMute(t *testing.T) {
 // Nobody waits longer than verify_timeout for a provider that does not answer,
 // nor does who only asks for a challenge: GeeTest's register hangs here, and
 // nothing is known of an outage yet.
-func TestChallengeOfAHangingProviderIsBounded(t *testing.T) {
+func TestChallengeOfAHangingProviderIsBoundedD50(t *testing.T) {
 	g := newGateway(t, "geetest")
 	e := serve(t, "captcha /login* {\n"+g.block(false)+"\nverify_timeout 500ms\nbypass_check passive {\n\ttimeout 200ms\n}\n}\ncaptcha_challenge /register\nreverse_proxy {app}")
 	g.Inject(providertest.Hang)

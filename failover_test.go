@@ -52,7 +52,7 @@ func contains(list []action, a action) bool {
 	return false
 }
 
-func TestPolicyOverTime(t *testing.T) {
+func TestPolicyOverTimeD48(t *testing.T) {
 	now := time.Now()
 	p, err := (&Failover{Unreachable: &Unreachable{Action: allow, For: 3600e9, Then: deny}}).resolve()
 	if err != nil {

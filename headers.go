@@ -152,7 +152,7 @@ func (s stripHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cad
 	if !earlier(r).marked {
 		stripForged(r)
 	}
-	if s.Guard != "" && asksForPuzzle(r) {
+	if s.Guard != "" && asksForPuzzle(w, r) {
 		return s.answerStray(w, r, next)
 	}
 	return next.ServeHTTP(w, r)

@@ -48,7 +48,7 @@ func TestStrippingAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestForgedHeadersAreRemovedEverywhere(t *testing.T) { // D-88, D-89
+func TestForgedHeadersAreRemovedEverywhereD88D89(t *testing.T) { // D-88, D-89
 	e := serve(t, `captcha /login* {
 		provider pow {
 			difficulty 1000

@@ -14,8 +14,8 @@ func (i *Injector) compose(chain []*link, tokenHeader string, forms, actions []s
 	in := web.Inject{TokenHeader: tokenHeader, Forms: forms, Actions: actions}
 	i.need.Sources = make(map[string][]string)
 	for _, l := range chain {
-		widget := widgetOf(l)
-		in.Providers = append(in.Providers, web.InjectProvider{Name: l.name, Fields: l.provider.Fields(), Widget: widget})
+		widget := l.shown()
+		in.Providers = append(in.Providers, web.InjectProvider{Name: l.name, Fields: l.fields, Widget: widget})
 		if widget != nil {
 			addSources(i.need.Sources, widget.CSP)
 		}
@@ -27,7 +27,7 @@ func (i *Injector) compose(chain []*link, tokenHeader string, forms, actions []s
 	hash := sha256.Sum256([]byte(text))
 	i.need.Script = "'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'"
 	i.script = []byte("<script " + web.InjectMark + ">" + text + "</script>")
-	for _, name := range chain[0].provider.Fields() {
+	for _, name := range chain[0].fields {
 		i.inputs = append(i.inputs, `<input type="hidden" name="`+html.EscapeString(name)+`" disabled `+web.InjectMark+`>`...)
 	}
 	return nil

@@ -116,7 +116,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 func (i *Issuer) document(ctx context.Context, issuer provider.Challenger, req provider.Request) (json.RawMessage, error) {
 	i.app.fresh(ctx, i.link, confirmTime)
 	req.Down = i.link.standing(time.Now()).down
-	doc, err := issue(ctx, issuer, req)
+	doc, err := i.link.issue(ctx, issuer, req)
 	if err == nil || req.Down {
 		return doc, err
 	}
@@ -125,7 +125,7 @@ func (i *Issuer) document(ctx context.Context, issuer provider.Challenger, req p
 	if req.Down = i.link.doubt(ctx).down; !req.Down {
 		return nil, err
 	}
-	return issue(ctx, issuer, req)
+	return i.link.issue(ctx, issuer, req)
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:

@@ -101,7 +101,7 @@ func (h *Handler) beginsAsPage(r *http.Request) bool {
 	held.mem, held.inMem, held.ended = held.mem[:n], int64(n), err
 	r.Body = held
 	for _, l := range h.chain {
-		if bytes.HasPrefix(held.mem, []byte(l.provider.Fields()[0]+"=")) {
+		if bytes.HasPrefix(held.mem, []byte(l.fields[0]+"=")) {
 			return true
 		}
 	}
@@ -150,33 +150,4 @@ func (h *Handler) missing() finding {
 func (h *Handler) decide(f finding) decision {
 	now := time.Now()
 	return decide(h.Mode, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
-}
-
-// carriedByPage looks for a sealed request in a form post that needs no token: a
-// visitor may get a clearance in one tab while a challenge page is open in
-// another, and its form must not reach the app sealed.
-func (h *Handler) carriedByPage(w http.ResponseWriter, r *http.Request) (found, error) {
-	if h.Mode == modeSignal || !navigates(r) || !sentBySameOrigin(r) || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		return found{}, nil
-	}
-	fd, err := h.extract(w, r)
-	var no *badRequest
-	if errors.As(err, &no) { // what is ambiguous about a token is of no concern here
-		return found{body: fd.body}, nil
-	}
-	return fd, err
-}
-
-// unseal makes r the request that a challenge page has carried.
-func (h *Handler) unseal(r *http.Request, seal string, now time.Time) decision {
-	c, err := h.open(r, seal, now)
-	if err != nil && !errors.Is(err, errSeal) {
-		h.logger.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
-		return decision{verb: verbDeny, reason: reasonTryAgain, status: http.StatusServiceUnavailable, retry: true}
-	}
-	if err != nil || c.Once || c.From == elsewhere {
-		return decision{verb: verbDeny, reason: reasonBadRequest, status: http.StatusBadRequest}
-	}
-	c.restore(r)
-	return decision{verb: verbForward}
 }

@@ -13,8 +13,9 @@ var safeMethods = []string{http.MethodGet, http.MethodHead, http.MethodOptions, 
 // overrideHeaders ask an app to treat a request as one of another method.
 var overrideHeaders = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
-// overrideParam does the same in the query.
-const overrideParam = "_method"
+// overrideParam does the same in the query. Its first character is any that PHP
+// turns into an underscore.
+const overrideParam = "method"
 
 // protects reports whether r needs a proof: by its method, or by one that an
 // override asks the app to use instead.
@@ -56,10 +57,10 @@ func (h *Handler) overriddenByQuery(query string) bool {
 		var pair string
 		pair, query = cutPair(query)
 		name, value, _ := strings.Cut(pair, "=")
-		if len(name) < len(overrideParam) {
+		if len(name) <= len(overrideParam) {
 			continue
 		}
-		if name, err := url.QueryUnescape(name); err != nil || !strings.EqualFold(name, overrideParam) {
+		if name, err := url.QueryUnescape(name); err != nil || !namesOverride(name) {
 			continue
 		}
 		if value, err := url.QueryUnescape(value); err == nil && h.protectsOverride(value) {
@@ -67,6 +68,13 @@ func (h *Handler) overriddenByQuery(query string) bool {
 		}
 	}
 	return false
+}
+
+// namesOverride compares a name as the laxest parsers do: in any case, without the
+// space before it and what stands behind a NUL, and with PHP's underscores.
+func namesOverride(name string) bool {
+	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "\x00")
+	return name != "" && strings.IndexByte("_.[", name[0]) >= 0 && strings.EqualFold(name[1:], overrideParam)
 }
 
 // cutPair splits a query at its first separator; some apps still take `;`.

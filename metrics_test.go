@@ -1,6 +1,9 @@
 package captcha
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,5 +35,39 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s", want)
 		}
+	}
+}
+
+// A code that the provider's protocol does not have is counted apart, and a
+// sample of them is logged, without the token and without what would break a line.
+func TestUnknownCodes(t *testing.T) {
+	e := serve(t, "handle /metrics {\n\tmetrics\n}\n"+chainSite(t, ""))
+	count := func(outcome string) (n float64) {
+		text := string(e.do(e.request("GET", "/metrics", "", "")).body)
+		_, rest, _ := strings.Cut(text, `caddy_captcha_verifications_total{outcome="`+outcome+`",provider="fake"} `)
+		_, _ = fmt.Sscan(rest, &n)
+		return n
+	}
+	known, unknown := count("fail"), count("unknown_code")
+	world(t, nil, nil, provider.Verdict{Reason: provider.TokenInvalid})
+	e.wantProblem(e.fake("one-token"), 403, "token-invalid")
+	code := "new-code another-token\n" + strings.Repeat("x", 200)
+	world(t, nil, nil, provider.Verdict{Reason: provider.TokenInvalid, Unknown: code})
+	e.wantProblem(e.fake("another-token"), 403, "token-invalid")
+	for i := range 20 {
+		e.wantProblem(e.fake(fmt.Sprint("token-", i)), 403, "token-invalid")
+	}
+	if count("fail") != known+1 || count("unknown_code") != unknown+21 {
+		t.Errorf("%v and %v more, want 1 and 21", count("fail")-known, count("unknown_code")-unknown)
+	}
+	log, err := os.ReadFile(filepath.Join(e.dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(log), "has its protocol changed?"); n != 5 {
+		t.Errorf("%d lines in the log, want 5 of 21", n)
+	}
+	if want := `"code":"new-code (hidden)?` + strings.Repeat("x", 80-len("new-code (hidden)?")) + `"`; !strings.Contains(string(log), want) {
+		t.Errorf("the log lacks %s: %s", want, log)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-captcha/caddy-captcha/internal/formtoken"
 	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
 	"github.com/caddy-captcha/caddy-captcha/provider"
 	_ "github.com/caddy-captcha/caddy-captcha/provider/altcha"
@@ -135,13 +136,15 @@ type Handler struct {
 	roles    *keyring.Signer
 	sealer   *keyring.Sealer
 	logger   *zap.Logger
-	// failovers is the logger of decisions that policy made, sampled
-	failovers *zap.Logger
-	overdue   *atomic.Int64 // start of the outage whose second action was announced
+	// failovers is the logger of decisions that policy made, sampled; strange is
+	// that of codes that a provider's protocol does not have
+	failovers, strange *zap.Logger
+	overdue            *atomic.Int64 // start of the outage whose second action was announced
 
 	// values whose placeholders are resolved
 	tokenHeader    string
 	tokenFields    []string
+	wanted         [formtoken.JSON + 1]*formtoken.Fields
 	origins        []string
 	scope, cookie  string
 	title, contact string
@@ -208,7 +211,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		stripForged(r)
 	}
 	switch {
-	case asksForPuzzle(r):
+	case asksForPuzzle(w, r):
 		return h.answerPuzzle(w, r, now)
 	case redeems(r):
 		return h.redeem(w, r, now)
@@ -227,6 +230,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if d.verb == verbForward && d.failover != "" {
 		f.status, f.reason = statusFailover, d.reason
 	}
+	h.settle(r.Context(), f, d)
 	h.observe(r, f, d)
 	if d.verb != verbForward {
 		return h.newAnswer(w, r, d, now).write(fd)

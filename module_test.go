@@ -33,7 +33,7 @@ func TestSafeMethodsAndUnmatchedPathsAreForwarded(t *testing.T) {
 	}
 }
 
-func TestNoTokenNoEntry(t *testing.T) {
+func TestNoTokenNoEntryD28(t *testing.T) {
 	e := serve(t, small)
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "PROPFIND", "post", "get"} {
 		r := e.do(e.request(method, "/login", formType, "user=a&pass=b"))
@@ -44,7 +44,7 @@ func TestNoTokenNoEntry(t *testing.T) {
 	}
 }
 
-func TestMethodOverrideIsTreatedAsThatMethod(t *testing.T) {
+func TestMethodOverrideIsTreatedAsThatMethodD27(t *testing.T) {
 	e := serve(t, small)
 	for _, c := range []struct{ path, header, value string }{
 		{"/login", "X-HTTP-Method-Override", "POST"},
@@ -53,16 +53,19 @@ func TestMethodOverrideIsTreatedAsThatMethod(t *testing.T) {
 		{"/login?_method=DELETE", "", ""},
 		{"/login?a=1&%5Fmethod=de%6Cete", "", ""},
 		{"/login?a=1;_METHOD=patch", "", ""},
+		// as PHP reads them
+		{"/login?.method=DELETE", "", ""},
+		{"/login?%20_method%00x=DELETE", "", ""},
 	} {
 		r := e.do(e.request("GET", c.path, "", "", c.header, c.value))
 		e.wantProblem(r, 403, "token-missing")
 	}
-	for _, path := range []string{"/login?_method=GET", "/login?method=POST", "/login?_method"} {
+	for _, path := range []string{"/login?_method=GET", "/login?method=POST", "/login?_method", "/login?_methods=POST", "/login?x_method=POST"} {
 		e.wantForwarded(e.do(e.request("GET", path, "", "")))
 	}
 }
 
-func TestTokenOpensOneRequest(t *testing.T) {
+func TestTokenOpensOneRequestD51(t *testing.T) {
 	e := serve(t, small)
 	multi, multiType := multipartBody(t, "altcha", "{token}")
 	for _, c := range []struct{ name, contentType, body string }{
@@ -117,13 +120,13 @@ func TestTokenInHeaderIsEnoughForAnyBody(t *testing.T) {
 	e.wantProblem(r, 400, "bad-request")
 }
 
-func TestTokenInQueryIsNoToken(t *testing.T) { // D-01
+func TestTokenInQueryIsNoTokenD01(t *testing.T) { // D-01
 	e := serve(t, small)
 	e.wantProblem(e.post("/login?altcha="+url.QueryEscape(e.token("/login")), formType, "user=a"), 403, "token-missing")
 }
 
 // Promise 2: one token opens one request, also when a thousand arrive at once.
-func TestThousandParallelPostsWithOneToken(t *testing.T) {
+func TestThousandParallelPostsWithOneTokenD52(t *testing.T) {
 	e := serve(t, small)
 	token := e.token("/login")
 	var forwarded, refused atomic.Int32

@@ -1,7 +1,9 @@
 package captcha
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -9,6 +11,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 // observe tells the metrics, and through placeholders the log, what was found and
@@ -62,12 +67,23 @@ func (h *Handler) reportFailover(r *http.Request, d decision) {
 	}
 }
 
-// sampled is a logger that writes the first lines of each second, and then one in
-// a hundred.
-func sampled(logger *zap.Logger) *zap.Logger {
+// sampled is a logger that writes the first lines of each span of time, and then
+// one in so many.
+func sampled(logger *zap.Logger, span time.Duration, first, oneIn int) *zap.Logger {
 	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return zapcore.NewSamplerWithOptions(core, time.Second, 10, 100)
+		return zapcore.NewSamplerWithOptions(core, span, first, oneIn)
 	}))
+}
+
+// reportUnknown logs a code that a provider's protocol does not have: a sample,
+// as clients may bring it about. What a provider wrote goes into the
+// log without the token, and bounded.
+func (h *Handler) reportUnknown(l *link, code string, token provider.Token) {
+	c := h.strange.Check(zap.WarnLevel, "the provider refused a token with a code that is unknown here; has its protocol changed?")
+	if c == nil {
+		return
+	}
+	c.Write(zap.String("provider", l.name), zap.String("code", outbound.Visible(code, slices.Collect(maps.Values(token.Fields))...)))
 }
 
 // note puts the reference of an answer into the access log, where somebody who

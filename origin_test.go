@@ -35,7 +35,7 @@ func TestProvenance(t *testing.T) {
 	}
 }
 
-func TestHostOf(t *testing.T) {
+func TestHostOfD32(t *testing.T) {
 	for host, want := range map[string]string{
 		"Example.COM": "example.com", "example.com:8443": "example.com", "example.com.": "example.com",
 		"[::1]:80": "::1", "[::1]": "::1", "127.0.0.1:8080": "127.0.0.1", "": "",

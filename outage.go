@@ -9,6 +9,7 @@ type outage struct {
 	Evidence   string
 	FailedOver int64
 	Drill      bool
+	heard      bool // from another node
 }
 
 // maxOutages is how many outages are remembered per provider.
@@ -23,11 +24,12 @@ func (h *health) begin(o outage) {
 	h.report.began(h, o)
 }
 
-// end ends the newest outage of its kind that still lasts.
-func (h *health) end(now time.Time, drill bool) {
+// end ends the newest outage of its kind that still lasts. That it is over may
+// be heard from another node.
+func (h *health) end(now time.Time, drill, heard bool) {
 	for i := len(h.outages) - 1; i >= 0; i-- {
 		if o := &h.outages[i]; o.Drill == drill && o.End.IsZero() {
-			o.End = now
+			o.End, o.heard = now, heard
 			h.report.ended(h, *o)
 			return
 		}
@@ -39,39 +41,49 @@ func (h *health) end(now time.Time, drill bool) {
 func (h *health) drill(until, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.drillUntil.After(now) {
-		h.begin(outage{Start: now, Evidence: "drill", Drill: true})
-	}
-	h.drillUntil = until
-	if h.ctx.Err() != nil {
-		return
-	}
-	h.wg.Go(func() {
-		select {
-		case <-h.ctx.Done():
-		case <-time.After(until.Sub(now)):
-			h.endDrill(time.Now())
-		}
-	})
+	h.setDrill(until, now, false)
+	h.tellDrill(now)
 }
 
-// endDrill ends a drill that is over; stopDrill one that is not.
-func (h *health) endDrill(now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// setDrill begins a drill or changes its end. The lock is held.
+func (h *health) setDrill(until, now time.Time, heard bool) {
+	if !h.drillUntil.After(now) {
+		h.begin(outage{Start: now, Evidence: "drill", Drill: true, heard: heard})
+	}
+	h.drillUntil = until
+	if h.drillTimer != nil {
+		h.drillTimer.Stop()
+	}
+	if h.ctx.Err() == nil {
+		h.drillTimer = time.AfterFunc(until.Sub(now), func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.endDrill(time.Now(), false)
+		})
+	}
+}
+
+// endDrill ends a drill that is over; stopDrill one that is not. endDrill is
+// called with the lock held.
+func (h *health) endDrill(now time.Time, heard bool) {
 	if !h.drillUntil.IsZero() && !h.drillUntil.After(now) {
 		h.drillUntil = time.Time{}
-		h.end(now, true)
+		h.end(now, true, heard)
 	}
 }
 
 func (h *health) stopDrill(now time.Time) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cutDrill(now, false)
+	h.tellDrill(now)
+}
+
+func (h *health) cutDrill(now time.Time, heard bool) {
 	if h.drillUntil.After(now) {
 		h.drillUntil = now
 	}
-	h.mu.Unlock()
-	h.endDrill(now)
+	h.endDrill(now, heard)
 }
 
 // overview is what is known of a provider at one moment.

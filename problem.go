@@ -92,10 +92,9 @@ func (a *answer) captcha() (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := puzzle{Provider: l.name, Fields: l.provider.Fields(), Challenge: doc}
-	if w, ok := l.provider.(provider.Presenter); ok {
-		widget := w.Widget()
-		p.SiteKey, p.Script = widget.SiteKey, widget.Script
+	p := puzzle{Provider: l.name, Fields: l.fields, Challenge: doc}
+	if l.widget != nil {
+		p.SiteKey, p.Script = l.widget.SiteKey, l.widget.Script
 	}
 	p.Cleared = a.status == http.StatusOK && a.h.holdsClearance(a.r, a.now) // else it was refused in spite of it
 	return marshal(p)

@@ -39,7 +39,8 @@ const (
 // Provision sets up the handler. It touches neither network nor storage.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
-	h.failovers, h.overdue = sampled(h.logger.Named("failover")), new(atomic.Int64)
+	h.failovers, h.overdue = sampled(h.logger.Named("failover"), time.Second, 10, 100), new(atomic.Int64)
+	h.strange = sampled(h.logger, time.Minute, 5, 1000)
 	config, err := json.Marshal(h) // before defaults: what makes this handler itself
 	if err != nil {
 		return err
@@ -59,6 +60,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.loadChain(ctx); err != nil {
 		return err
 	}
+	h.want()
 	if h.policy, err = h.Failover.resolve(); err != nil {
 		return err
 	}
@@ -252,9 +254,9 @@ func (h *Handler) Validate() error {
 	if forged(h.tokenHeader) || slices.Contains(reservedHeaders, h.tokenHeader) {
 		return fmt.Errorf("token_header: %s has another meaning; write another name", h.tokenHeader)
 	}
-	if primary := h.chain[0]; len(h.tokenFields) > 0 && len(primary.provider.Fields()) != 1 {
+	if primary := h.chain[0]; len(h.tokenFields) > 0 && len(primary.fields) != 1 {
 		return fmt.Errorf("token_field: a token of %s has %d fields; this works with one-field providers only, leave it out",
-			primary.name, len(primary.provider.Fields()))
+			primary.name, len(primary.fields))
 	}
 	if h.VerifyTimeout < 0 || time.Duration(h.VerifyTimeout) > time.Minute {
 		return fmt.Errorf("verify_timeout must be at most 1m, got %s", time.Duration(h.VerifyTimeout))

@@ -48,7 +48,7 @@ func TestSameSiteWithoutOrigin(t *testing.T) {
 }
 
 // returned errors run handle_errors, which gives the unproven POST to the app.
-func TestErrorRoutesBypass(t *testing.T) {
+func TestErrorRoutesBypassD123(t *testing.T) {
 	var hits atomic.Int32
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hits.Add(1)
@@ -160,7 +160,7 @@ func TestOnceAfterRestart(t *testing.T) {
 }
 
 // GET with Upgrade: h2c opens a tunnel to an upstream that knows it.
-func TestH2CUpgrade(t *testing.T) {
+func TestH2CUpgradeD29(t *testing.T) {
 	e := serve(t, "captcha "+pow1000+"\nreverse_proxy {app}")
 	e.dial(t, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n")
 	time.Sleep(300 * time.Millisecond)

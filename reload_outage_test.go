@@ -21,7 +21,7 @@ func TestAThousandReloadsLeakNoPoller(t *testing.T) {
 	a := new(mute)
 	var before *App
 	for i := range 1000 {
-		app := new(App)
+		app := &App{store: newKeeper(defaultStoreName, nil)}
 		for j := range 3 {
 			l := &link{provider: idle{a}, name: "idle", identity: fmt.Sprintf("idle\x00%d", j)}
 			if i%10 == 9 && j == 2 {
@@ -64,7 +64,7 @@ func (idle) Verify(context.Context, provider.Request, provider.Token) (v provide
 
 // Real reloads while a provider is down, hangs and is being probed: the outage is
 // one, its record stays, and nothing is left in the end.
-func TestReloadsInAnOutageLeakNothing(t *testing.T) {
+func TestReloadsInAnOutageLeakNothingD114(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(),
 		goleak.IgnoreTopFunction("github.com/DeRuina/timberjack.(*Logger).millRun"),    // Caddy's log file
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh")) // ends with its next tick

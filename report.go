@@ -38,6 +38,10 @@ func (r reporter) emit(name string, data map[string]any) {
 func (r reporter) began(h *health, o outage) {
 	data := map[string]any{"provider": h.name, "id": h.id, "evidence": o.Evidence, "drill": o.Drill}
 	switch {
+	case o.heard: // the node that found it out has told whom it concerns
+		r.logger.Info("another node tells that the provider is down, or that a drill begins",
+			zap.String("provider", h.name), zap.String("id", h.id), zap.String("evidence", o.Evidence), zap.Bool("drill", o.Drill))
+		return
 	case o.Drill:
 		r.logger.Info("a drill begins: the provider counts as down", zap.String("provider", h.name), zap.String("id", h.id))
 	case !h.reached:
@@ -57,6 +61,9 @@ func (r reporter) ended(h *health, o outage) {
 	if !o.Drill {
 		r.metrics.outageSeconds(h.name, lasted)
 	}
+	if o.heard {
+		return
+	}
 	r.emit("outage_ended", map[string]any{
 		"provider": h.name, "id": h.id, "lasted": lasted.String(), "failed_over": o.FailedOver, "drill": o.Drill,
 	})
@@ -75,6 +82,12 @@ func (r reporter) misconfigured(h *health, wrong bool, evidence string) {
 func (r reporter) throttled(h *health, until time.Time) {
 	r.logger.Warn("the provider's quota is spent", zap.String("provider", h.name), zap.String("id", h.id), zap.Time("until", until))
 	r.emit("throttled", map[string]any{"provider": h.name, "id": h.id, "until": until.Format(time.RFC3339)})
+}
+
+// lone is told when only this node cannot reach a provider.
+func (r reporter) lone(h *health) {
+	r.logger.Warn("the other nodes reach the provider, and this one does not: check its egress; it goes on as in an outage",
+		zap.String("provider", h.name), zap.String("id", h.id))
 }
 
 func (r reporter) up(h *health, isUp bool) { r.metrics.providerUp(h.name, isUp) }

@@ -11,19 +11,21 @@ import (
 )
 
 // asksForPuzzle reports whether r is a script that asks for a challenge.
-func asksForPuzzle(r *http.Request) bool {
+func asksForPuzzle(w http.ResponseWriter, r *http.Request) bool {
 	return r.Method == http.MethodPost && len(r.Header["Captcha-Request"]) > 0 &&
-		strings.EqualFold(r.Header.Get("Captcha-Request"), "challenge") && noBody(r)
+		strings.EqualFold(r.Header.Get("Captcha-Request"), "challenge") && noBody(w, r)
 }
 
 // noBody reports whether the request's body is empty, of known length or not.
-func noBody(r *http.Request) bool {
+func noBody(w http.ResponseWriter, r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return true
 	}
 	if r.ContentLength > 0 {
 		return false
 	}
+	p := keepPace(w, r.Body)
+	defer p.stop()
 	one := make([]byte, 1)
 	n, err := io.ReadFull(r.Body, one)
 	if err != nil {
@@ -71,6 +73,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) 
 		f = refused(http.StatusServiceUnavailable, reasonTryAgain)
 	}
 	d := decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+	h.settle(r.Context(), f, d)
 	h.observe(r, f, d)
 	return h.newAnswer(w, r, d, now).problem()
 }

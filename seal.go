@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -37,21 +36,6 @@ type carried struct {
 	sealed
 	body []byte
 	free func() // gives back the room that body takes; nil where it takes none
-}
-
-// sealed is what a seal says beside the body. It is encoded with gob, which
-// keeps every byte of a header or a path as it came.
-type sealed struct {
-	Host    string
-	Method  string
-	URI     string
-	Scope   string
-	From    provenance
-	Origin  string // for people to read
-	Expires int64  // Unix seconds
-	Header  http.Header
-	// Once marks a seal that carries no body and redeems a one-time clearance.
-	Once bool
 }
 
 // returns reports whether a page may bring the request back by itself.
@@ -105,16 +89,11 @@ func (h *Handler) carry(r *http.Request, now time.Time) *carried {
 
 // seal encrypts c into the text of the hidden field.
 func (h *Handler) seal(ctx context.Context, c *carried) (string, error) {
-	var plain bytes.Buffer
-	plain.Grow(len(c.body) + 1<<10)
-	if err := gob.NewEncoder(&plain).Encode(c.sealed); err != nil {
-		return "", err
-	}
-	if plain.Len() > maxSealedHeader {
+	plain := c.appendTo(make([]byte, 0, len(c.body)+1<<10))
+	if len(plain) > maxSealedHeader {
 		return "", errSealedHeader
 	}
-	plain.Write(c.body)
-	box, err := h.sealer.Seal(ctx, plain.Bytes(), nil)
+	box, err := h.sealer.Seal(ctx, append(plain, c.body...), nil)
 	if err != nil {
 		return "", err
 	}
@@ -142,13 +121,10 @@ func (h *Handler) open(r *http.Request, text string, now time.Time) (*carried, e
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errNoKeys, err)
 	}
-	rest := bytes.NewReader(plain)
-	c := new(carried)
-	// a decoder that is given a ByteReader takes no more than its message
-	if err := gob.NewDecoder(rest).Decode(&c.sealed); err != nil {
+	c, ok := new(carried), false
+	if c.sealed, c.body, ok = parseSealed(plain); !ok {
 		return nil, errSeal
 	}
-	c.body = plain[len(plain)-rest.Len():]
 	if c.Host != hostOf(r) || c.URI != originalURI(r) || now.Unix() >= c.Expires {
 		return nil, errSeal
 	}

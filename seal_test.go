@@ -40,7 +40,7 @@ func (e *edge) solvePage(path, seal string, more ...string) reply {
 }
 
 // Promise 1: a challenged form post reaches the app complete and unchanged.
-func TestChallengedFormReachesTheAppUnchanged(t *testing.T) {
+func TestChallengedFormReachesTheAppUnchangedD78D79(t *testing.T) {
 	e := serve(t, small)
 	multi, multiType := multipartBody(t, "comment", "grüße", "password", "secret")
 	for _, c := range []struct{ name, contentType, body string }{
@@ -106,7 +106,7 @@ func TestFailedTokenKeepsTheForm(t *testing.T) {
 }
 
 // Promise 8: replay never launders a request.
-func TestSealOpensOnlyWhereItMay(t *testing.T) {
+func TestSealOpensOnlyWhereItMayD77(t *testing.T) {
 	e := serve(t, small)
 	page := e.browse("same-origin", "/login?a=1", formType, "a=1")
 	seal := sealIn(t, page)
@@ -138,7 +138,7 @@ func bool2int(b bool) int {
 	return 0
 }
 
-func TestCrossSitePostIsNeverSubmittedAgain(t *testing.T) {
+func TestCrossSitePostIsNeverSubmittedAgainD76(t *testing.T) {
 	e := serve(t, small)
 	r := e.browse("cross-site", "/login", formType, "transfer=all")
 	if r.StatusCode != 403 || strings.Contains(string(r.body), "captcha-seal") {
@@ -204,5 +204,22 @@ func TestTooLargeToCarryGetsAOneTimeClearance(t *testing.T) {
 	// a seal without a body cannot be posted as a form
 	if r := e.browse("same-origin", "/login?x", formType, "altcha="+url.QueryEscape(e.token("/login"))+"&captcha-seal="+seal); r.StatusCode != 400 {
 		t.Error(r.Status)
+	}
+}
+
+func BenchmarkSeal(b *testing.B) {
+	h := &Handler{sealer: testRing(b).Sealer("seal")}
+	c := &carried{sealed: sealed{
+		Host: "www.example.com", Method: "POST", URI: "/login?next=/account", Scope: "0123456789ab", From: sameOrigin,
+		Header: http.Header{
+			"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {"https://www.example.com"},
+			"Referer": {"https://www.example.com/login"}, "Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"},
+		},
+	}, body: []byte("user=alice&password=correct+horse+battery+staple&remember=1")}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := h.seal(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Promise 12: a reload loses nothing.
-func TestReloadKeepsSpentTokensAndKeys(t *testing.T) {
+func TestReloadKeepsSpentTokensAndKeysD114(t *testing.T) {
 	e := serve(t, small)
 	spent, fresh := e.token("/login"), e.token("/login")
 	page := e.browse("same-origin", "/login", "text/plain", "precious")
@@ -39,7 +39,7 @@ func TestReloadKeepsSpentTokensAndKeys(t *testing.T) {
 }
 
 // A node that has forgotten which tokens are spent does not take its own old ones.
-func TestRestartForgetsNoSpentToken(t *testing.T) { // D-115
+func TestRestartForgetsNoSpentTokenD115(t *testing.T) { // D-115
 	e := serve(t, small)
 	token := e.token("/login")
 	e.wantForwarded(e.form("/login", token))
@@ -50,7 +50,7 @@ func TestRestartForgetsNoSpentToken(t *testing.T) { // D-115
 }
 
 // A request that is under way when its config is replaced ends as it began.
-func TestRequestInFlightOverAReload(t *testing.T) { // F5
+func TestRequestInFlightOverAReloadD114(t *testing.T) { // F5
 	e := serve(t, small)
 	arrived, release := make(chan struct{}), make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -114,7 +114,7 @@ func TestReloadsLeakNothing(t *testing.T) {
 }
 
 // Promise 11: secrets and tokens are never logged, at any level.
-func TestNothingSecretIsLogged(t *testing.T) {
+func TestNothingSecretIsLoggedD71(t *testing.T) {
 	e := serve(t, `log
 	`+small)
 	token := e.token("/login")

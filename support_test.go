@@ -42,7 +42,7 @@ func sealIn(t *testing.T, r reply) string {
 }
 
 // testRing is a keyring on a storage that works.
-func testRing(t *testing.T) *keyring.Ring {
+func testRing(t testing.TB) *keyring.Ring {
 	t.Helper()
 	ring := keyring.New(time.Now)
 	ring.Start(keyring.Options{Storage: &certmagic.FileStorage{Path: t.TempDir()}, Rotate: defaultRotate, Logger: zap.NewNop()})

@@ -5,11 +5,13 @@
 #	format   gofmt
 #	vet      go vet, in every module
 #	go       Go tests with the race detector; the seeds of the fuzz tests are among them
+#	fuzz     every fuzz test, for 20 seconds each (FUZZTIME=10m for longer)
 #	web      the scripts of the challenge page and of the examples, in Node
+#	fleet    three Caddy processes with Redis, and what can go wrong
 #	xcaddy   build Caddy with xcaddy, and try the result
 #	e2e      the whole in Chromium
 #
-# Needs Go. The rest (a C compiler for the race detector, Node, Chromium) is
+# Needs Go. The rest (a C compiler for the race detector, Redis, Node, Chromium) is
 # installed where apt and the right to use it are there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -17,7 +19,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # a copy without its .git is as good
 export PUPPETEER_SKIP_DOWNLOAD=1 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
 
-steps=(format vet go web xcaddy e2e)
+steps=(format vet go fuzz fleet web xcaddy e2e)
 [[ $# -eq 0 ]] || steps=("$@")
 
 wants() { [[ " ${steps[*]} " == *" $1 "* ]]; }
@@ -35,7 +37,8 @@ prepare() {
 		PATH=$PATH:/usr/local/go/bin
 		command -v go >/dev/null || { echo "Go is missing: see https://go.dev/doc/install" >&2; exit 1; }
 	fi
-	if wants go; then need gcc gcc libc6-dev; fi
+	if wants go || wants fuzz || wants fleet; then need gcc gcc libc6-dev; fi
+	if wants go || wants fleet; then need redis-server redis-server; fi
 	if wants web || wants e2e; then need node nodejs; fi
 	if wants e2e; then
 		need npm npm
@@ -71,11 +74,13 @@ step_vet() {
 		[[ $mod == tools/go.mod ]] || go -C "$(dirname "$mod")" vet ./...
 	done
 	go vet -tags xcaddy .
+	go vet -tags fleet .
 }
 
-# Every package that has tests must have run them, and none may be skipped.
+# Every package that has tests must have run them, every attack that is listed
+# must have been tried, and no test may be skipped.
 step_go() {
-	local log="$tmp/go-test.log" status=0 pkg bad=0
+	local log="$tmp/go-test.log" status=0 pkg id bad=0
 	timeout 1200 go test -race -count=1 -timeout 12m -v ./... >"$log" 2>&1 || status=$?
 	if [[ $status -ne 0 ]]; then
 		grep -vE '^=== |^ *--- PASS|^PASS$' "$log" | tail -n 300 >&2
@@ -89,12 +94,33 @@ step_go() {
 		grep -E "^ok[[:space:]]+$pkg[[:space:]]" "$log" | grep -qv 'no tests to run' ||
 			{ echo "no test of $pkg has run" >&2; bad=1; }
 	done
+	# docs/attacks.md says what was tried in vain: each of it, in this run too
+	for id in $(sed -nE '/^D-[0-9]+ \| out /!s/^D-([0-9]+) .*/\1/p' testdata/attacks.txt); do
+		grep -qE "^ *--- PASS: .*D-?$id([^0-9]|$)" "$log" || { echo "no test of the attack D-$id has passed" >&2; bad=1; }
+	done
 	if grep -E '^ *--- SKIP' "$log" >&2; then
 		echo "tests were skipped" >&2
 		bad=1
 	fi
 	echo "$(grep -cE '^ *--- PASS' "$log") tests passed"
 	return "$bad"
+}
+
+# Native fuzzing runs one target at a time. What is found is written to testdata
+# beside the test, and fails from then on in the step go.
+step_fuzz() {
+	local pkg target log="$tmp/fuzz.log" n=0
+	for pkg in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do
+		for target in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz'); do
+			# without a bound, making one new input small takes up to a minute
+			timeout 1h go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" -fuzzminimizetime 20x -parallel 2 "$pkg" >"$log" 2>&1 ||
+				{ tail -n 100 "$log" >&2; return 1; }
+			echo "$target of ${pkg##*caddy-captcha/}: $(grep -oE 'execs: [0-9]+' "$log" | tail -n 1)"
+			n=$((n + 1))
+		done
+	done
+	[[ $n -gt 0 ]] || { echo "no fuzz test was found" >&2; return 1; }
+	echo "$n fuzz tests"
 }
 
 step_web() { timeout 120 node --test web/*.test.mjs examples/*/*.test.mjs; }
@@ -104,6 +130,13 @@ step_xcaddy() {
 	go -C tools mod download
 	timeout 900 go test -tags xcaddy -count=1 -timeout 14m -run '^TestXcaddy$' -v . | tee "$tmp/xcaddy.log"
 	grep -q '^--- PASS: TestXcaddy' "$tmp/xcaddy.log"
+}
+
+step_fleet() {
+	timeout 900 go test -tags fleet -race -count=1 -timeout 14m -run '^TestFleetOfProcesses$' -v . >"$tmp/fleet.log" ||
+		{ grep -v '^{' "$tmp/fleet.log" >&2; return 1; }
+	grep -E 'all in|all nodes' "$tmp/fleet.log"
+	grep -q '^--- PASS: TestFleetOfProcesses' "$tmp/fleet.log"
 }
 
 step_e2e() {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,6 +47,7 @@ type finding struct {
 	situation situation // where policy decides
 	by        *link     // who judged the token; nil where nobody did
 	score     *float64
+	word      *provider.Token // claimed on the client's word alone: see settle
 }
 
 func failed(reason provider.Reason) finding {
@@ -142,13 +144,16 @@ func (h *Handler) parseOne(ctx context.Context, l *link, req provider.Request, f
 // lost is asked for once more where that is safe.
 func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, token provider.Token) finding {
 	claimed, err := h.app.store.Claim(ctx, token.Key, token.Expires.Add(claimSlack))
-	if err != nil {
-		h.app.storeFailed()
-		h.logger.Error("claiming a token failed; the visitor is asked to try again", zap.Error(err))
+	switch {
+	case errors.Is(err, errStoreAway):
+		return refused(http.StatusServiceUnavailable, reasonTryAgain)
+	case err != nil:
+		h.storeTrouble("claiming a token failed; the visitor is asked to try again", err)
 		return failed(reasonTryAgain)
-	}
-	if !claimed {
+	case !claimed:
 		return finding{status: statusFailed, reason: provider.TokenDuplicate, by: l}
+	case h.app.store.forgotten(token.Issued):
+		return finding{status: statusFailed, reason: provider.TokenExpired, by: l}
 	}
 	verdict, err := h.ask(ctx, l, req, token)
 	if again, s := h.noVerdict(ctx, l, err); s != "" {
@@ -170,6 +175,10 @@ func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, toke
 
 // ask asks a provider about a token, and counts the answer.
 func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token provider.Token) (provider.Verdict, error) {
+	if err := l.enter(ctx); err != nil {
+		return provider.Verdict{}, err
+	}
+	defer l.leave()
 	start := time.Now()
 	verdict, err := l.provider.Verify(ctx, req, token)
 	outcome := "fail"
@@ -181,6 +190,9 @@ func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token 
 		outcome = string(provider.Unavailable)
 	case verdict.Outcome == provider.Pass:
 		outcome = "pass"
+	case verdict.Outcome == provider.Fail && verdict.Unknown != "":
+		outcome = "unknown_code"
+		h.reportUnknown(l, verdict.Unknown, token)
 	}
 	if err == nil && l.health != nil {
 		l.health.met()
@@ -192,7 +204,7 @@ func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token 
 // noVerdict sorts what prevented a verdict: into a situation that the edge's own
 // probe has confirmed, or into one more try, or into neither.
 func (h *Handler) noVerdict(ctx context.Context, l *link, err error) (again bool, s situation) {
-	if err == nil {
+	if err == nil || errors.Is(err, errCrowded) {
 		return false, ""
 	}
 	var f *provider.Fault
@@ -213,8 +225,25 @@ func (h *Handler) noVerdict(ctx context.Context, l *link, err error) (again bool
 // release lets go of a claim: the token met no verdict.
 func (h *Handler) release(ctx context.Context, token provider.Token) {
 	if err := h.app.store.Release(context.WithoutCancel(ctx), token.Key); err != nil {
+		h.storeTrouble("letting go of a claim failed; the token stays spent", err)
+	}
+}
+
+// storeTrouble reports a failure of the store. That it does not answer, the keeper
+// has reported, once.
+func (h *Handler) storeTrouble(message string, err error) {
+	if !errors.Is(err, errNoAnswer) && !errors.Is(err, errStoreAway) {
 		h.app.storeFailed()
-		h.logger.Warn("letting go of a claim failed; the token stays spent", zap.Error(err))
+		h.logger.Error(message, zap.Error(err))
+	}
+}
+
+// settle lets go of the claim of a token that only the client vouches for, unless
+// it has opened a request. Such tokens cost nothing to make: kept, they would fill
+// the memory of spent ones until nobody's was accepted any more.
+func (h *Handler) settle(ctx context.Context, f finding, d decision) {
+	if f.word != nil && (d.verb != verbForward || d.failover == "") {
+		h.release(ctx, *f.word)
 	}
 }
 
@@ -224,8 +253,8 @@ func (h *Handler) outcome(ctx context.Context, l *link, req provider.Request, to
 	switch v.Outcome {
 	case provider.Pass:
 		f.status, f.reason = statusPassed, ""
-	case provider.ClientReported: // one request; its token stays claimed
-		f.reason, f.situation = reasonClientReported, clientReported
+	case provider.ClientReported: // one request, if any
+		f.reason, f.situation, f.word = reasonClientReported, clientReported, &token
 	case provider.ProviderFailover:
 		f.reason, f.situation = reasonProviderFailover, providerFailover
 	default:
@@ -238,17 +267,15 @@ func (h *Handler) outcome(ctx context.Context, l *link, req provider.Request, to
 
 // tokenKeyOf hashes a token with the provider and the host that it was sent to.
 func tokenKeyOf(l *link, req provider.Request, fields map[string]string) tokenKey {
-	hash := sha256.New()
+	var scratch [1 << 10]byte
+	text := append(scratch[:0], l.digest[:]...)
 	write := func(s string) {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		hash.Write(n[:])
-		hash.Write([]byte(s))
+		text = binary.BigEndian.AppendUint64(text, uint64(len(s)))
+		text = append(text, s...)
 	}
-	write(l.identity)
 	write(req.Host)
-	for _, name := range l.provider.Fields() {
+	for _, name := range l.fields {
 		write(fields[name])
 	}
-	return tokenKey(hash.Sum(nil))
+	return sha256.Sum256(text)
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -122,18 +121,13 @@ func (a *App) link(mod any, testKeys bool, logger *zap.Logger) (*link, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T is not a provider", mod)
 	}
-	l := &link{provider: p, name: moduleName(mod)}
+	name := moduleName(mod)
 	if b, ok := p.(provider.Binder); ok {
-		if err := b.Bind(a.env(l.name, testKeys, logger)); err != nil {
-			return nil, fmt.Errorf("provider %s: %w", l.name, err)
+		if err := b.Bind(a.env(name, testKeys, logger)); err != nil {
+			return nil, fmt.Errorf("provider %s: %w", name, err)
 		}
 	}
-	config, err := json.Marshal(p)
-	if err != nil {
-		return nil, err
-	}
-	l.identity = l.name + "\x00" + string(config)
-	return l, nil
+	return newLink(p, name)
 }
 
 // watch gives a link the health of its identity, which other handlers and the
@@ -143,7 +137,9 @@ func (a *App) watch(l *link) error {
 		return nil
 	}
 	pooled, _, err := healths.LoadOrNew(l.identity, func() (caddy.Destructor, error) {
-		return newHealth(publicID(l.identity), l.name), nil
+		h := newHealth(publicID(l.identity), l.name)
+		h.identity = l.identity
+		return h, nil
 	})
 	if err != nil {
 		return err
@@ -194,6 +190,7 @@ func (a *App) startChecks() {
 		if m, ok := l.provider.(interface{ Metered() bool }); ok && m.Metered() && written[l.identity] != nil && written[l.identity].Mode == checkPoll {
 			a.logger.Warn("every poll spends the provider's quota; use bypass_check passive", zap.String("provider", l.name))
 		}
+		h.join(a.store.fleet())
 		h.start(l.provider.(provider.Prober), written[l.identity].resolve(hasStatusAPI(l.provider)), a.reporter)
 	}
 }

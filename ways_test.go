@@ -144,7 +144,7 @@ func TestPrefixStrippingProxyInFront(t *testing.T) {
 	}
 }
 
-func TestErrorRoutesDoNotSeeOurAnswers(t *testing.T) { // D-123
+func TestErrorRoutesDoNotSeeOurAnswersD123(t *testing.T) { // D-123
 	e := serve(t, small+`
 	handle_errors {
 		reverse_proxy {app}
@@ -153,7 +153,7 @@ func TestErrorRoutesDoNotSeeOurAnswers(t *testing.T) { // D-123
 	e.wantProblem(e.post("/login", formType, "altcha=a&altcha=b"), 400, "bad-request")
 }
 
-func TestRetriesGetTheWholeBody(t *testing.T) { // D-124
+func TestRetriesGetTheWholeBodyD124(t *testing.T) { // D-124
 	dead := freePort(t)
 	for _, option := range []string{"", "request_buffers 1MiB"} {
 		e := serve(t, fmt.Sprintf(`captcha /login* `+pow1000+`
@@ -346,7 +346,7 @@ func TestEveryProtocol(t *testing.T) {
 
 // Promise 8: a post from another site is not submitted again; a one-time
 // clearance lets the visitor submit it again from there.
-func TestCrossSitePostOverHTTPS(t *testing.T) {
+func TestCrossSitePostOverHTTPSD86(t *testing.T) {
 	e := serveAll(t, small)
 	e.http.Transport = e.transports["HTTP/2.0"]
 	page := e.browse("cross-site", "/login", formType, "a=1")
@@ -384,7 +384,7 @@ func TestEarlyDataIsRefused(t *testing.T) {
 }
 
 // A visitor whose upload has no token sees our answer, not a broken connection.
-func TestLargeUploadWithoutTokenIsAnswered(t *testing.T) {
+func TestLargeUploadWithoutTokenIsAnsweredD20(t *testing.T) {
 	e := serve(t, small)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
 	if err != nil {

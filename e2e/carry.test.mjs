@@ -99,7 +99,7 @@ for (const path of ['urlencoded', 'multipart', 'plain', 'accept-charset', 'latin
   });
 }
 
-test('multipart: the files are in it', async (t) => {
+test('D-79 multipart: the files are in it', async (t) => {
   w.app.reset();
   const page = await w.visitor(t);
   await page.goto(w.https('site.test', '/multipart'));

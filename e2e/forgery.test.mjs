@@ -86,7 +86,7 @@ test('the attack works where it must: the test can see it', async (t) => {
   assert.match(w.app.seen.at(-1).headers.cookie, /lax=session/); // a link carries Lax
 });
 
-test('a cross-site post is not carried: solved, redeemed, gone back, sent again', async (t) => {
+test('D-76 a cross-site post is not carried: solved, redeemed, gone back, sent again', async (t) => {
   const tab = await victim(t, attack(target));
   await card(tab).waitFor();
   assert.equal(await kind(tab), 'redeem');
@@ -139,7 +139,7 @@ test('forward in history to the page, and sending again there', async (t) => {
   harmless();
 });
 
-test('a clearance does not open another path, query or method', async (t) => {
+test('D-82 a clearance does not open another path, query or method', async (t) => {
   const tab = await victim(t, attack(target));
   await ready(tab);
   for (const url of ['/transfer?to=other', '/transfer', '/transfer/?to=mallory']) {
@@ -184,7 +184,7 @@ test('a post from a new window, and the window\'s hold on it', async (t) => {
 });
 
 for (const host of ['evil.test', 'www.site.test']) {
-  test(`a frame of ${host} shows no challenge`, async (t) => {
+  test(`D-80 a frame of ${host} shows no challenge`, async (t) => {
     const tab = await victim(t, attack(target, {before: '<iframe name="frame"></iframe>', attributes: 'target="frame"'}), {host});
     const refused = tab.waitForEvent('console', (m) => /frame/i.test(m.text()) && /refused|denied|violates|blocked/i.test(m.text()));
     await tab.waitForFunction(() => document.forms[0]);
@@ -220,7 +220,7 @@ test('the attacker can use such a seal: the test can see it', async () => {
 });
 
 for (const host of ['evil.test', 'www.site.test']) {
-  test(`a seal that ${host} makes the visitor's browser post does not open`, async (t) => {
+  test(`D-76 a seal that ${host} makes the visitor's browser post does not open`, async (t) => {
     const fields = await bought(own);
     w.app.reset();
     const tab = await victim(t, attack(target, {fields}), {host});
@@ -241,7 +241,7 @@ test('a seal with a clearance from redeeming does not open either', async (t) =>
   for (const seen of w.app.posts) assert.ok(!seen.body.includes('amount'));
 });
 
-test('seals that were changed, cut, swapped or made for another path do not open', async (t) => {
+test('D-77 seals that were changed, cut, swapped or made for another path do not open', async (t) => {
   const tab = await w.visitor(t);
   await tab.goto(w.https('site.test', '/form'));
   const fields = await bought(own);

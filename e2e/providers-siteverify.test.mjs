@@ -145,7 +145,7 @@ const sayBlocked = (page) => page.evaluate(() => {
   HTMLFormElement.prototype.submit.call(form);
 });
 
-test('script blocked, and widget_blocked is not configured: saying so opens no door', async (t) => {
+test('D-49 script blocked, and widget_blocked is not configured: saying so opens no door', async (t) => {
   const page = await visitor(t);
   await page.route(blocked, (route) => route.abort('blockedbyclient'));
   await send(w, page, 'turnstile.test');

@@ -81,7 +81,7 @@ test('TrustCaptcha unreachable from the browser, without client_failover: the vi
   await arrives(w, page, 'plain.test', {provider: 'trustcaptcha'});
 });
 
-test('TrustCaptcha: a client-failover token while the gateway is up is no pass, and keeps the form', async (t) => {
+test('D-40 TrustCaptcha: a client-failover token while the gateway is up is no pass, and keeps the form', async (t) => {
   gateways.reported.failover = 412;
   const page = await visit(t, 'reported.test', unreachable);
   const answered = posted(page);

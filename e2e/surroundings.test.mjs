@@ -146,7 +146,7 @@ for (const [host, how] of [['deferred.test', 'with >'], ['deleting.test', 'in a 
   });
 }
 
-test('the headers of the page', async () => {
+test('D-80 D-81 the headers of the page', async () => {
   const {status, headers, text} = await w.request(w.https('strict.test', '/send'), {
     method: 'POST', body: 'a=b',
     headers: {'Content-Type': 'application/x-www-form-urlencoded', 'Sec-Fetch-Mode': 'navigate', 'Sec-Fetch-Site': 'same-origin', Origin: w.https('strict.test')},

@@ -51,7 +51,7 @@ test('Enter twice sends one form', async (t) => {
   await w.app.one();
 });
 
-test('the app\'s form sent twice with one token: one of them gets in with it', async (t) => {
+test('D-52 the app\'s form sent twice with one token: one of them gets in with it', async (t) => {
   const page = await atForm(t);
   await page.evaluate(async () => {
     const {challenge} = await (await fetch('/send', {method: 'POST', headers: {'Captcha-Request': 'challenge'}})).json();

@@ -106,12 +106,33 @@ type Env struct {
 	// Since is when the host's memory of spent tokens begins. It is zero
 	// where that memory outlives the process.
 	Since func() time.Time
+	// Shared says that this memory is that of all nodes: what any of them has
+	// issued before Since may be spent. Otherwise only what this node has.
+	Shared bool
 	// AllowTestKeys says that the provider's published test keys, ids and
 	// tokens are accepted. Otherwise such a key in the configuration is an
 	// error of Bind, and such a token is refused.
 	AllowTestKeys bool
 	// Logger is named after the provider.
 	Logger *zap.Logger
+}
+
+// WithDefaults returns the Env with a harmless stand-in for whatever the host
+// left out, except for the signer: without one nothing can be signed.
+func (e Env) WithDefaults() Env {
+	if e.Now == nil {
+		e.Now = time.Now
+	}
+	if e.Node == nil {
+		e.Node = func() string { return "" }
+	}
+	if e.Since == nil {
+		e.Since = func() time.Time { return time.Time{} }
+	}
+	if e.Logger == nil {
+		e.Logger = zap.NewNop()
+	}
+	return e
 }
 
 // Signer computes message authentication codes with rotating keys.
@@ -184,6 +205,12 @@ type Verdict struct {
 	Reason Reason
 	// Detail is for the log: never a token, never a secret.
 	Detail string
+	// Unknown is the code by which the provider refused the token, where its
+	// protocol, as far as it is known here, has no such code. Such a token is
+	// the client's fault as well, but it is counted apart and the code is
+	// logged, because somebody should look whether the protocol has changed.
+	// Never a token, never a secret; see outbound.Visible.
+	Unknown string
 	// Score is the provider's own score; nil where it has none.
 	Score *float64
 }

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"golang.org/x/text/language"
 )
@@ -61,6 +62,18 @@ func matchLocale(acceptLanguage string) *locale {
 	if len(acceptLanguage) > maxAcceptLanguage {
 		return locales[0]
 	}
+	l, ok := matched.get(acceptLanguage)
+	if !ok {
+		l = newMatch(acceptLanguage)
+		matched.put(strings.Clone(acceptLanguage), l)
+	}
+	return l
+}
+
+// matched remembers what browsers have sent: a few lists are most of them.
+var matched = &memo[string, *locale]{max: 1 << 10}
+
+func newMatch(acceptLanguage string) *locale {
 	wanted, _, err := language.ParseAcceptLanguage(acceptLanguage)
 	if err != nil || len(wanted) == 0 {
 		return locales[0]

@@ -121,12 +121,23 @@ func (t *Template) Render(p Page) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, err
 	}
-	var html bytes.Buffer
-	html.Grow(16<<10 + len(p.Seal))
-	if err := t.page.Execute(&html, v); err != nil {
-		return Rendered{}, fmt.Errorf("rendering the %s page: %w", p.Kind, err)
+	if t.direct || !isPlain(p.Reference) || !isPlain(p.Seal) {
+		return t.render(v)
 	}
-	return Rendered{HTML: html.Bytes(), CSP: t.csp(p, v.Nonce), Language: v.Lang}, nil
+	return t.fill(v)
+}
+
+// render runs the template.
+func (t *Template) render(v *view) (Rendered, error) {
+	if err := v.validateShape(); err != nil {
+		return Rendered{}, err
+	}
+	var html bytes.Buffer
+	html.Grow(16<<10 + len(v.Seal))
+	if err := t.page.Execute(&html, v); err != nil {
+		return Rendered{}, fmt.Errorf("rendering the %s page: %w", v.Kind, err)
+	}
+	return Rendered{HTML: html.Bytes(), CSP: t.csp(v.Page, v.Nonce), Language: v.Lang}, nil
 }
 
 // csp is the policy of a page. Everything it does not name is forbidden.
@@ -172,15 +183,9 @@ func newNonce() string {
 
 // validate finds what would make a page that does not work.
 func (p Page) validate() error {
-	if p.Kind < Submit || p.Kind > Stop {
-		return fmt.Errorf("unknown page kind %s", p.Kind)
-	}
-	if p.Contact != "" {
-		if err := ValidateContact(p.Contact); err != nil {
-			return err
-		}
-	}
 	switch {
+	case p.Kind < Submit || p.Kind > Stop:
+		return fmt.Errorf("unknown page kind %s", p.Kind)
 	case p.Kind == Stop:
 		return nil
 	case p.Field == "" && p.Widget == nil:
@@ -189,7 +194,18 @@ func (p Page) validate() error {
 		return errors.New("page without a seal")
 	case p.Kind == Confirm && p.From == "":
 		return errors.New("confirmation page that does not say where the form came from")
-	case p.Widget != nil:
+	}
+	return nil
+}
+
+// validateShape finds the same in what all pages of a shape share.
+func (p Page) validateShape() error {
+	if p.Contact != "" {
+		if err := ValidateContact(p.Contact); err != nil {
+			return err
+		}
+	}
+	if p.Widget != nil && p.Kind != Stop {
 		return p.validateWidget()
 	}
 	return nil

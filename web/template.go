@@ -53,6 +53,8 @@ import (
 type Template struct {
 	page   *template.Template
 	images []string // the sources of the img-src directive
+	shapes *memo[shapeKey, *shape]
+	direct bool // pages cannot be made from shapes
 }
 
 // parts holds the ready parts. Its templates get a *view.
@@ -63,7 +65,7 @@ func Default() *Template { return defaultTemplate() }
 
 var defaultTemplate = sync.OnceValue(func() *Template {
 	t := template.Must(template.New("page.html").Parse(pageHTML))
-	return &Template{page: t, images: []string{"data:"}}
+	return newTemplate(t, "data:")
 })
 
 // Parse reads an operator's own template and tries it out, so that one that
@@ -73,7 +75,7 @@ func Parse(name, text string) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Template{page: page, images: []string{"'self'", "data:"}}
+	t := newTemplate(page, "'self'", "data:")
 	for kind := Submit; kind <= Stop; kind++ {
 		if err := t.try(kind); err != nil {
 			return nil, fmt.Errorf("template %s: %w", name, err)
@@ -82,16 +84,35 @@ func Parse(name, text string) (*Template, error) {
 	return t, nil
 }
 
-// try renders a page of a kind and looks for the parts that it cannot do without.
-func (t *Template) try(kind Kind) error {
-	r, err := t.Render(Page{
+func newTemplate(page *template.Template, images ...string) *Template {
+	return &Template{page: page, images: images, shapes: &memo[shapeKey, *shape]{max: maxShapes}}
+}
+
+// tryPage is a page to try a template with.
+func tryPage(kind Kind) Page {
+	return Page{
 		Kind: kind, Reason: ReasonMissing, Host: "example.com", From: "https://www.example.com",
 		Field: "altcha", Seal: "seal", Reference: "reference",
 		Challenge: json.RawMessage(`{"algorithm":"SHA-256","challenge":"` + strings.Repeat("0", 64) + `","maxnumber":1,"salt":"s","signature":"s"}`),
-	})
+	}
+}
+
+// try renders a page of a kind and looks for the parts that it cannot do without.
+func (t *Template) try(kind Kind) error {
+	v, err := newView(tryPage(kind))
 	if err != nil {
 		return err
 	}
+	r, err := t.render(v)
+	if err != nil {
+		return err
+	}
+	filled, err := t.fill(v)
+	if err != nil {
+		return err
+	}
+	// it may do more with a nonce or a reference than to write it
+	t.direct = t.direct || !bytes.Equal(r.HTML, filled.HTML) || r.CSP != filled.CSP
 	needed := []struct{ part, mark string }{
 		{".Check", `id="captcha-check"`}, {".Form", `id="captcha-form"`}, {".Script", `id="captcha-data"`},
 	}

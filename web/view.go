@@ -17,6 +17,7 @@ type view struct {
 	locale   *locale
 	puzzle   challenge
 	lifetime time.Duration
+	marked   bool // the page becomes a shape
 }
 
 func newView(p Page) (*view, error) {
@@ -118,21 +119,34 @@ func (v *view) Data() (map[string]any, error) {
 		}
 		texts[key] = text
 	}
-	data := map[string]any{"kind": v.Kind.String(), "text": texts, "challenge": nil}
+	data := map[string]any{"kind": v.Kind.String(), "text": texts, "challenge": v.document()}
+	if v.marked {
+		data["challenge"] = marks[challengeHole]
+	}
 	if w := v.Widget; w != nil {
-		if len(v.Challenge) > 0 {
-			data["challenge"] = v.Challenge
-		}
 		data["fields"] = v.Fields
 		data["widget"] = map[string]any{
 			"script": w.Script, "module": w.Module, "siteKey": w.SiteKey, "lang": v.Lang, "fallback": v.BlockedFallback,
 		}
 		return data, nil
 	}
-	data["challenge"] = v.puzzle
 	data["fields"] = []string{v.Field}
 	data["lifetime"] = v.lifetime.Milliseconds()
+	if v.marked {
+		data["lifetime"] = marks[lifetimeHole]
+	}
 	return data, nil
+}
+
+// document is what the script solves, or hands over to the widget.
+func (v *view) document() any {
+	switch {
+	case v.Widget == nil:
+		return v.puzzle
+	case len(v.Challenge) > 0:
+		return v.Challenge
+	}
+	return nil
 }
 
 // ContactLink is the target of the link to the contact.

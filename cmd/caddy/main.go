@@ -7,6 +7,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-captcha/caddy-captcha"
+	_ "github.com/caddy-captcha/caddy-captcha/store/redis"
 )
 
 func main() { caddycmd.Main() }

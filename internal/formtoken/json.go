@@ -45,7 +45,7 @@ const (
 
 func newJSON(s *Scanner) *jsonScan {
 	j := &jsonScan{s: s, stack: make([]jsFrame, 0, 8)}
-	j.member = newPaths(s.names)
+	j.member = newPaths(&s.names)
 	return j
 }
 

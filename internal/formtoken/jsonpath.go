@@ -9,7 +9,7 @@ import (
 type jsNode struct {
 	field   *field
 	members []*jsMember
-	names   *nameSet // of the members
+	names   nameSet // of the members
 }
 
 type jsMember struct {
@@ -21,7 +21,8 @@ type jsMember struct {
 // newPaths arranges the wanted names as a tree of members below the top-level object.
 func newPaths(names *nameSet) *jsNode {
 	root := &jsNode{}
-	for _, f := range names.fields {
+	for i := range names.fields {
+		f := &names.fields[i]
 		node := root
 		for _, name := range strings.Split(f.name, ".") {
 			node = node.child(name)
@@ -50,7 +51,7 @@ func (n *jsNode) index() {
 		fields = append(fields, Field{Name: m.name})
 		m.node.index()
 	}
-	n.names = newNameSet(fields)
+	n.names = newNameSet(Prepare(fields))
 }
 
 // endKey looks the key up that has just ended. A member that is not on the way to a token may repeat:

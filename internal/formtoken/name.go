@@ -2,19 +2,73 @@ package formtoken
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// field is a wanted field and what was found of it.
-type field struct {
+// Fields are the names to look for, prepared once for any number of bodies. They are safe for
+// concurrent use.
+type Fields struct {
+	wanted  []wanted
+	missing []int // how many required fields each alternative has
+}
+
+// wanted is a name that is looked for.
+type wanted struct {
 	name     string
 	folded   folding
 	maxLen   int
-	required map[int]struct{} // the alternatives that need it
-	charset  bool             // the internal _charset_ field: its value is checked, never returned
+	required []int // the alternatives that need it, as indexes of Fields.missing
+	charset  bool  // the internal _charset_ field: its value is checked, never returned
+}
 
+// charsetName is the HTML field by which parsers that honour it decode the form.
+const charsetName = "_charset_"
+
+// Prepare prepares names. One that is given twice is one field with the larger MaxLen.
+func Prepare(fields []Field) *Fields {
+	all := new(Fields)
+	index := make(map[int]int) // of the alternatives
+	for _, want := range fields {
+		w := all.named(want.Name)
+		length := want.MaxLen
+		if length <= 0 {
+			length = defaultValue
+		}
+		w.maxLen = max(w.maxLen, length)
+		if want.Optional {
+			continue
+		}
+		at, known := index[want.Alternative]
+		if !known {
+			at = len(all.missing)
+			index[want.Alternative] = at
+			all.missing = append(all.missing, 0)
+		}
+		if !slices.Contains(w.required, at) {
+			w.required = append(w.required, at)
+			all.missing[at]++
+		}
+	}
+	return all
+}
+
+// named returns the wanted field of a name, which is a new one if need be.
+func (all *Fields) named(name string) *wanted {
+	for i := range all.wanted {
+		if all.wanted[i].name == name {
+			return &all.wanted[i]
+		}
+	}
+	all.wanted = append(all.wanted, wanted{name: name, folded: foldingOf(name)})
+	return &all.wanted[len(all.wanted)-1]
+}
+
+// field is a wanted field and what was found of it.
+type field struct {
+	*wanted
 	collect strings.Builder
 	value   string
 	found   bool
@@ -23,43 +77,32 @@ type field struct {
 
 // nameSet tells wanted names, and names that some parsers take for wanted ones, from all others.
 type nameSet struct {
-	fields  []*field
+	fields  []field
 	scratch folder
 }
 
-func newNameSet(fields []Field) *nameSet {
-	set := &nameSet{}
-	for _, want := range fields {
-		f := set.exact([]byte(want.Name))
-		if f == nil {
-			f = &field{name: want.Name, folded: foldingOf(want.Name), required: make(map[int]struct{})}
-			set.fields = append(set.fields, f)
-		}
-		length := want.MaxLen
-		if length <= 0 {
-			length = defaultValue
-		}
-		f.maxLen = max(f.maxLen, length)
-		if !want.Optional {
-			f.required[want.Alternative] = struct{}{}
-		}
+func newNameSet(all *Fields) nameSet {
+	set := nameSet{fields: make([]field, len(all.wanted), len(all.wanted)+1)}
+	for i := range all.wanted {
+		set.fields[i].wanted = &all.wanted[i]
 	}
 	return set
 }
 
-// addCharset has the HTML field _charset_ looked for: parsers that honour it decode the form by it.
+var wantedCharset = wanted{name: charsetName, maxLen: maxCharset, charset: true}
+
+// addCharset has the field _charset_ looked for as well.
 func (set *nameSet) addCharset() {
-	const name = "_charset_"
-	if set.exact([]byte(name)) == nil {
-		set.fields = append(set.fields, &field{name: name, maxLen: maxCharset, charset: true})
+	if set.exact([]byte(charsetName)) == nil {
+		set.fields = append(set.fields, field{wanted: &wantedCharset})
 	}
 }
 
 // exact returns the field of precisely that name.
 func (set *nameSet) exact(name []byte) *field {
-	for _, f := range set.fields {
-		if string(name) == f.name {
-			return f
+	for i := range set.fields {
+		if string(name) == set.fields[i].name {
+			return &set.fields[i]
 		}
 	}
 	return nil
@@ -95,8 +138,8 @@ func (set *nameSet) resembles(name []byte) bool {
 }
 
 func (set *nameSet) folds(name []byte) bool {
-	for _, f := range set.fields {
-		if !f.charset && f.folded.matches(&set.scratch, name) {
+	for i := range set.fields {
+		if f := &set.fields[i]; !f.charset && f.folded.matches(&set.scratch, name) {
 			return true
 		}
 	}

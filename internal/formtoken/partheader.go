@@ -63,7 +63,7 @@ func (m *multipart) headLine(line string) *Error {
 			return errDisposition
 		}
 		var e *Error
-		m.part.field, e = disposition(m.s.names, value)
+		m.part.field, e = disposition(&m.s.names, value)
 		return e
 	case "content-transfer-encoding":
 		m.part.codings++

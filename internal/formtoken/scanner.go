@@ -1,6 +1,7 @@
 package formtoken
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/caddy-captcha/caddy-captcha/internal/charset"
@@ -9,8 +10,8 @@ import (
 // Scanner reads a body that is pushed into it in chunks of any size. What it finds, and where, depends
 // on the bytes alone, never on how they were cut.
 type Scanner struct {
-	names      *nameSet
-	missing    map[int]int // required fields not yet found, by alternative
+	names      nameSet
+	missing    []int // required fields not yet found, by alternative
 	parser     parser
 	read       int64
 	completeAt int64
@@ -32,14 +33,11 @@ type parser interface {
 
 // New returns a scanner of bodies of that format. Names that are given twice are one field with the
 // larger MaxLen.
-func New(format Format, fields []Field) *Scanner {
-	s := &Scanner{completeAt: -1, errorAt: -1, missing: make(map[int]int)}
-	s.names = newNameSet(fields)
-	for _, f := range s.names.fields {
-		for alternative := range f.required {
-			s.missing[alternative]++
-		}
-	}
+func New(format Format, fields []Field) *Scanner { return Prepare(fields).Scanner(format) }
+
+// Scanner returns a scanner of one body of that format.
+func (all *Fields) Scanner(format Format) *Scanner {
+	s := &Scanner{completeAt: -1, errorAt: -1, names: newNameSet(all), missing: slices.Clone(all.missing)}
 	switch format.Kind {
 	case URLEncoded:
 		s.names.addCharset()
@@ -97,10 +95,8 @@ func (s *Scanner) ErrorAt() int64 { return s.errorAt }
 // Value returns the value of a wanted field that was found and has properly ended. It is what the body
 // says, unescaped; whether it is a token is for the provider to judge.
 func (s *Scanner) Value(name string) (string, bool) {
-	for _, f := range s.names.fields {
-		if f.name == name && !f.charset {
-			return f.value, f.found
-		}
+	if f := s.names.exact([]byte(name)); f != nil && !f.charset {
+		return f.value, f.found
 	}
 	return "", false
 }
@@ -108,10 +104,8 @@ func (s *Scanner) Value(name string) (string, bool) {
 // BeganAt is the number of bytes of an urlencoded body before the value of a wanted field, the first one
 // if it is repeated; 0 where none was met.
 func (s *Scanner) BeganAt(name string) int64 {
-	for _, f := range s.names.fields {
-		if f.name == name && !f.charset {
-			return f.beganAt
-		}
+	if f := s.names.exact([]byte(name)); f != nil && !f.charset {
+		return f.beganAt
 	}
 	return 0
 }
@@ -184,7 +178,7 @@ func (s *Scanner) commit(at int64) *Error {
 		return nil
 	}
 	f.value, f.found = f.collect.String(), true
-	for alternative := range f.required {
+	for _, alternative := range f.required {
 		s.missing[alternative]--
 		if s.missing[alternative] == 0 && s.completeAt < 0 {
 			s.completeAt = at

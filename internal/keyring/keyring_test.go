@@ -76,7 +76,7 @@ func TestFirstStartOfManyMakesOneKey(t *testing.T) {
 
 // TestRotation follows two nodes that look at different times over a rotation:
 // at no time does one sign with a key that the other does not know.
-func TestRotation(t *testing.T) {
+func TestRotationD113(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFake()
 		a := startNode(storage).settle()
@@ -237,7 +237,7 @@ func TestReload(t *testing.T) {
 	})
 }
 
-func TestClockBehind(t *testing.T) {
+func TestClockBehindD118(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newFake()
 		ahead := New(func() time.Time { return time.Now().Add(5 * time.Minute) })

@@ -22,7 +22,7 @@ func loaded(t testing.TB) *Ring {
 	return r
 }
 
-func TestPurposesAreSeparate(t *testing.T) {
+func TestPurposesAreSeparateD113(t *testing.T) {
 	r := loaded(t)
 	ctx := t.Context()
 	id, _ := r.Signer("a").KeyID(ctx)

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -77,15 +76,13 @@ func (*Provider) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves placeholders and prepares the calls. It calls nobody.
 func (p *Provider) Provision(caddy.Context) error {
-	key := p.HMACKey
-	p.challengeURL, p.scriptURL = p.ChallengeURL, p.ScriptURL
-	for _, o := range []struct {
-		name string
-		text *string
-	}{{"hmac_key", &key}, {"challenge_url", &p.challengeURL}, {"script_url", &p.scriptURL}} {
-		if err := outbound.Resolve(o.name, o.text); err != nil {
-			return fmt.Errorf("altcha: %w", err)
-		}
+	var key string
+	if err := outbound.ResolveAll(
+		outbound.Setting{Option: "hmac_key", Written: p.HMACKey, To: &key},
+		outbound.Setting{Option: "challenge_url", Written: p.ChallengeURL, To: &p.challengeURL},
+		outbound.Setting{Option: "script_url", Written: p.ScriptURL, To: &p.scriptURL},
+	); err != nil {
+		return fmt.Errorf("altcha: %w", err)
 	}
 	p.key = []byte(key)
 	client, err := p.Transport.NewClient()
@@ -126,27 +123,16 @@ func (p *Provider) check() error {
 
 // Bind takes what the host lends.
 func (p *Provider) Bind(env provider.Env) error {
-	if env.Now == nil {
-		env.Now = time.Now
-	}
-	if env.Since == nil {
-		env.Since = func() time.Time { return time.Time{} }
-	}
-	if env.Logger == nil {
-		env.Logger = zap.NewNop()
-	}
-	p.env = env
+	p.env = env.WithDefaults()
 	if n := len(p.key); n >= minForeignKey && n < minKey {
-		env.Logger.Warn("the hmac_key is short; use one of 32 bytes or more", zap.Int("bytes", n))
+		p.env.Logger.Warn("the hmac_key is short; use one of 32 bytes or more", zap.Int("bytes", n))
 	}
 	return nil
 }
 
 // Cleanup ends idle connections.
 func (p *Provider) Cleanup() error {
-	if p.client != nil {
-		p.client.Close()
-	}
+	p.client.Close()
 	return nil
 }
 

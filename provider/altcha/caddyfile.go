@@ -17,30 +17,9 @@ import (
 //		header          <name> <value>
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the provider's name
-	if d.NextArg() {
-		return d.Errf("altcha takes no argument, got %q: write its options in a block", d.Val())
-	}
-	for d.NextBlock(0) {
-		if err := p.unmarshalOption(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *Provider) unmarshalOption(d *caddyfile.Dispenser) error {
-	switch option := d.Val(); option {
-	case "hmac_key":
-		return outbound.Text(d, &p.HMACKey, "a key")
-	case "challenge_url":
-		return outbound.Text(d, &p.ChallengeURL, "a URL")
-	case "script_url":
-		return outbound.Text(d, &p.ScriptURL, "a URL")
-	default:
-		if known, err := p.Transport.UnmarshalOption(d); known {
-			return err
-		}
-		return d.Errf("unrecognized subdirective '%s': altcha has hmac_key, challenge_url, script_url, tls_trusted_ca, proxy and header", option)
-	}
+	return p.UnmarshalBlock(d, "altcha",
+		outbound.TextOption("hmac_key", &p.HMACKey, "a key"),
+		outbound.TextOption("challenge_url", &p.ChallengeURL, "a URL"),
+		outbound.TextOption("script_url", &p.ScriptURL, "a URL"),
+	)
 }

@@ -86,17 +86,17 @@ func (p *Provider) fetch(ctx context.Context) (json.RawMessage, error) {
 	req.Header.Set("Accept", "application/json")
 	a, err := p.client.Do(req)
 	if err != nil {
-		return nil, again(err)
+		return nil, outbound.Again(err)
 	}
 	switch {
 	case a.Status == http.StatusTooManyRequests:
 		return nil, outbound.Throttled(a)
 	case a.Status != http.StatusOK:
-		return nil, again(outbound.Unavailable(fmt.Sprintf("challenge_url answers with status %d", a.Status)))
+		return nil, outbound.Again(outbound.Unavailable(fmt.Sprintf("challenge_url answers with status %d", a.Status)))
 	}
 	doc, err := parseDocument(a.Body)
 	if err != nil || doc.kind != '{' {
-		return nil, again(outbound.Unavailable("challenge_url does not answer with a JSON object"))
+		return nil, outbound.Again(outbound.Unavailable("challenge_url does not answer with a JSON object"))
 	}
 	if p.scriptURL != "" {
 		// The widget understands more than we do: Sentinel's documents, say.
@@ -114,7 +114,7 @@ func (p *Provider) forWidget(doc value) (json.RawMessage, error) {
 	}
 	// Sentinel may ask for "his", signs of a human, before it gives one.
 	if algorithm.kind != '"' && doc.get("his").kind != '{' {
-		return nil, again(outbound.Unavailable("challenge_url does not answer with a challenge"))
+		return nil, outbound.Again(outbound.Unavailable("challenge_url does not answer with a challenge"))
 	}
 	return doc.append(nil, golang, false), nil
 }
@@ -128,7 +128,7 @@ func (p *Provider) forPage(doc value) (json.RawMessage, error) {
 	}
 	for _, name := range []string{"algorithm", "challenge", "salt", "signature"} {
 		if doc.get(name).kind != '"' {
-			return nil, again(outbound.Unavailable("challenge_url does not answer with a challenge"))
+			return nil, outbound.Again(outbound.Unavailable("challenge_url does not answer with a challenge"))
 		}
 	}
 	number := doc.get("maxnumber")
@@ -137,7 +137,7 @@ func (p *Provider) forPage(doc value) (json.RawMessage, error) {
 	}
 	most, ok := number.integer()
 	if !ok {
-		return nil, again(outbound.Unavailable("the challenge of challenge_url has no maxnumber"))
+		return nil, outbound.Again(outbound.Unavailable("the challenge of challenge_url has no maxnumber"))
 	}
 	h := hashes[doc.get("algorithm").text]
 	salt, signature := doc.get("salt").text, doc.get("signature").text
@@ -160,13 +160,4 @@ func (p *Provider) forPage(doc value) (json.RawMessage, error) {
 		{"algorithm", doc.get("algorithm")}, {"challenge", doc.get("challenge")}, {"maxnumber", number},
 		{"salt", doc.get("salt")}, {"signature", doc.get("signature")},
 	}}.append(nil, golang, false), nil
-}
-
-// again marks a fault as one after which the same question may be put again.
-func again(err error) error {
-	var f *provider.Fault
-	if errors.As(err, &f) && f.Class == provider.Unavailable {
-		f.Again = true
-	}
-	return err
 }

@@ -71,7 +71,7 @@ func TestNoProof(t *testing.T) {
 }
 
 // TestSpelling: the same proof in other words is refused, or spent as the same.
-func TestSpelling(t *testing.T) {
+func TestSpellingD55(t *testing.T) {
 	p := newProvider(t, nil)
 	for _, good := range []string{forgeV1(goodSalt(), "12"), forgeV2(parametersV2()), forgeSentinel(goodData())} {
 		want, err := p.judge(good)

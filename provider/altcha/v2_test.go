@@ -63,7 +63,7 @@ func TestV2Parameters(t *testing.T) {
 	}
 }
 
-func TestDerivationBounds(t *testing.T) {
+func TestDerivationBoundsD99D106(t *testing.T) {
 	for _, tc := range []struct {
 		d  derivation
 		ok bool
@@ -94,7 +94,7 @@ func TestDerivationBounds(t *testing.T) {
 }
 
 // TestV2Solution answers a genuine challenge wrongly.
-func TestV2Solution(t *testing.T) {
+func TestV2SolutionD104D105(t *testing.T) {
 	p := newProvider(t, nil)
 	doc := decode(t, forgeV2(parametersV2()))
 	challenge, rest, _ := strings.Cut(doc, `"solution":`)
@@ -146,7 +146,7 @@ func TestV2Solution(t *testing.T) {
 }
 
 // A derivation waits for its turn, and not for ever.
-func TestDerivationWaits(t *testing.T) {
+func TestDerivationWaitsD99(t *testing.T) {
 	p := newProvider(t, nil)
 	token, err := p.parse(forgeV2(parametersV2()))
 	if err != nil {

@@ -2,10 +2,10 @@ package altcha
 
 import (
 	"encoding/json"
-	"net/url"
 	"strings"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 // mount is where the widget appears. The script makes the element, because one
@@ -42,13 +42,13 @@ func (p *Provider) Widget() provider.Widget {
 	}
 	challengeURL, _ := json.Marshal(p.challengeURL) // a string never fails; < and & are escaped
 	csp := map[string][]string{
-		"script-src": {origin(p.scriptURL)},
+		"script-src": {outbound.Origin(p.scriptURL)},
 		"worker-src": {"blob:"},
 		"style-src":  {"'unsafe-inline'"},
 		"img-src":    {"data:"},
 	}
 	if p.challengeURL != "" {
-		csp["connect-src"] = []string{origin(p.challengeURL)}
+		csp["connect-src"] = []string{outbound.Origin(p.challengeURL)}
 	}
 	return provider.Widget{
 		Script: p.scriptURL,
@@ -57,13 +57,4 @@ func (p *Provider) Widget() provider.Widget {
 		Glue:   strings.Replace(glue, "URL_OF_CHALLENGE", string(challengeURL), 1),
 		CSP:    csp,
 	}
-}
-
-// origin returns the origin of a checked URL.
-func origin(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return u.Scheme + "://" + u.Host
 }

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-captcha/caddy-captcha/provider"
 	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
@@ -60,26 +58,17 @@ type defaults struct{ api, bypass, script string }
 // provision resolves the placeholders and prepares calls. It calls nobody.
 func (a *Account) provision(def defaults) error {
 	a.apiWritten = a.APIURL != ""
-	for _, o := range []struct {
-		name, written, otherwise string
-		to                       *string
-	}{
-		{"captcha_id", a.CaptchaID, "", &a.id},
-		{"captcha_key", a.CaptchaKey, "", &a.key},
-		{"api_url", a.APIURL, def.api, &a.api},
-		{"bypass_url", a.BypassURL, def.bypass, &a.bypass},
-		{"script_url", a.ScriptURL, def.script, &a.script},
-	} {
-		*o.to = o.written
-		if o.written == "" {
-			*o.to = o.otherwise
-		}
-		if err := outbound.Resolve(o.name, o.to); err != nil {
-			return err
-		}
+	if err := outbound.ResolveAll(
+		outbound.Setting{Option: "captcha_id", Written: a.CaptchaID, To: &a.id},
+		outbound.Setting{Option: "captcha_key", Written: a.CaptchaKey, To: &a.key},
+		outbound.Setting{Option: "api_url", Written: a.APIURL, Default: def.api, To: &a.api},
+		outbound.Setting{Option: "bypass_url", Written: a.BypassURL, Default: def.bypass, To: &a.bypass},
+		outbound.Setting{Option: "script_url", Written: a.ScriptURL, Default: def.script, To: &a.script},
+	); err != nil {
+		return err
 	}
 	a.api = strings.TrimRight(a.api, "/")
-	a.bind(provider.Env{})
+	a.env = a.env.WithDefaults() // until Bind
 	var err error
 	a.client, err = a.Transport.NewClient()
 	return err
@@ -110,33 +99,16 @@ func (a *Account) validate() error {
 	return outbound.CheckURL("script_url", a.script, false)
 }
 
-// bind takes what the host lends; what it leaves out gets a harmless stand-in,
-// except for the signer, which only local challenges need. GeeTest publishes
-// no test keys, so there is nothing for AllowTestKeys to refuse.
-func (a *Account) bind(env provider.Env) {
-	if env.Now == nil {
-		env.Now = time.Now
-	}
-	if env.Since == nil {
-		env.Since = func() time.Time { return time.Time{} }
-	}
-	if env.Logger == nil {
-		env.Logger = zap.NewNop()
-	}
-	a.env = env
-}
-
-// Bind takes what the host lends.
+// Bind takes what the host lends. GeeTest publishes no test keys, so there is
+// nothing for AllowTestKeys to refuse. Only local challenges need the signer.
 func (a *Account) Bind(env provider.Env) error {
-	a.bind(env)
+	a.env = env.WithDefaults()
 	return nil
 }
 
 // Cleanup ends idle connections.
 func (a *Account) Cleanup() error {
-	if a.client != nil {
-		a.client.Close()
-	}
+	a.client.Close()
 	return nil
 }
 
@@ -160,14 +132,14 @@ func (a *Account) status(ctx context.Context) (bool, error) {
 	q := u.Query()
 	q.Set("gt", a.id)
 	u.RawQuery = q.Encode()
-	body, err := a.call(ctx, http.MethodGet, u.String(), nil)
+	answer, err := a.call(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return false, err
 	}
 	var doc struct {
 		Status string `json:"status"`
 	}
-	if !decode(body, &doc) {
+	if !answer.Object(&doc) {
 		return false, outbound.Unavailable("the status API's answer is not its protocol")
 	}
 	switch doc.Status {
@@ -179,12 +151,12 @@ func (a *Account) status(ctx context.Context) (bool, error) {
 	return false, outbound.Unavailable("the status API says neither success nor fail")
 }
 
-// call makes one call and returns the body of a 200 answer. No other status is
+// call makes one call and returns a 200 answer. No other status is
 // part of GeeTest's protocols, so that a 401 or 403 is somebody in between.
-func (a *Account) call(ctx context.Context, method, target string, form url.Values) ([]byte, error) {
+func (a *Account) call(ctx context.Context, method, target string, form url.Values) (none outbound.Answer, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, outbound.Misconfigured("a configured URL cannot be called")
+		return none, outbound.Misconfigured("a configured URL cannot be called")
 	}
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -193,13 +165,13 @@ func (a *Account) call(ctx context.Context, method, target string, form url.Valu
 	answer, err := a.client.Do(req)
 	switch {
 	case err != nil:
-		return nil, err
+		return none, err
 	case answer.Status == http.StatusTooManyRequests:
-		return nil, outbound.Throttled(answer)
+		return none, outbound.Throttled(answer)
 	case answer.Status != http.StatusOK:
-		return nil, outbound.Unavailable(fmt.Sprintf("status %d", answer.Status))
+		return none, outbound.Unavailable(fmt.Sprintf("status %d", answer.Status))
 	}
-	return answer.Body, nil
+	return answer, nil
 }
 
 func isID(s string) bool {

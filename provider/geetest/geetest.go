@@ -149,13 +149,13 @@ func (p *Provider) register(ctx context.Context) (origin string, err error) {
 		"json_format": {"1"},
 		"sdk":         {sdk},
 	}
-	body, err := p.call(ctx, http.MethodGet, p.api+"/register.php?"+query.Encode(), nil)
+	answer, err := p.call(ctx, http.MethodGet, p.api+"/register.php?"+query.Encode(), nil)
 	if err != nil {
 		return "", err
 	}
 	var a answer3
 	switch {
-	case !decode(body, &a):
+	case !answer.Object(&a):
 		return "", outbound.Unavailable("register's answer is not GeeTest's protocol")
 	case wrongID(a.ErrorCode):
 		return "", outbound.Misconfigured("register refuses the captcha_id with code " + string(a.ErrorCode))

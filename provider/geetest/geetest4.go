@@ -12,7 +12,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"go.uber.org/zap"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
 	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
@@ -183,17 +182,17 @@ func (p *Provider4) ask(ctx context.Context, fields map[string]string) (provider
 		form.Set(name, fields[name])
 	}
 	query := url.Values{"captcha_id": {p.id}}
-	body, err := p.call(ctx, http.MethodPost, p.api+"/validate?"+query.Encode(), form)
+	answer, err := p.call(ctx, http.MethodPost, p.api+"/validate?"+query.Encode(), form)
 	if err != nil {
 		return provider.Verdict{}, err
 	}
 	var a answer4
-	if !decode(body, &a) {
+	if !answer.Object(&a) {
 		return provider.Verdict{}, outbound.Unavailable("validate's answer is not GeeTest's protocol")
 	}
 	switch {
 	case a.Status == "error":
-		return p.refused(a.Code)
+		return p.refused(a.Code, fields)
 	case a.Status == "success" && a.Result == "success":
 		return sameLot(a.Args, fields[fieldLot])
 	case a.Status == "success" && a.Result == "fail":
@@ -202,23 +201,26 @@ func (p *Provider4) ask(ctx context.Context, fields map[string]string) (provider
 	return provider.Verdict{}, outbound.Unavailable("validate's answer has no result")
 }
 
-// refused sorts the codes of status "error" (docs, errorcode). All but these
-// are the client's fault, -50005 "illegal gen_time" and unknown ones too: they
-// come from what the client sent.
-func (p *Provider4) refused(c code) (provider.Verdict, error) {
-	reason := provider.TokenInvalid
+// codes4 are the codes of status "error" that are the client's fault (docs,
+// errorcode; -50005, "illegal gen_time", was seen).
+var codes4 = table(map[provider.Reason]string{
+	provider.TokenDuplicate: "50003",       // "repeated verification"
+	provider.TokenExpired:   "50305 50308", // lot number, payload
+	provider.TokenInvalid:   "50001 50002 50004 50005 50301 50302 50303 50304 50306 50307",
+})
+
+// refused sorts the codes of status "error". All but these are the client's
+// fault, unknown ones too: they come from what the client sent.
+func (p *Provider4) refused(c code, fields map[string]string) (provider.Verdict, error) {
 	switch c {
 	case "50101", "50102", "50103", "50104", "50105": // no, wrong, unknown, deleted, paused captcha_id
 		return provider.Verdict{}, outbound.Misconfigured("validate refuses the captcha_id with code " + string(c))
 	case "50000": // "run-time error"
 		return provider.Verdict{}, outbound.Unavailable("validate has a runtime error of its own")
-	case "50003": // "repeated verification"
-		reason = provider.TokenDuplicate
-	case "50305", "50308": // lot number or payload expired
-		reason = provider.TokenExpired
+	case "":
+		return fail(provider.TokenInvalid, "validate refuses without a code"), nil
 	}
-	p.env.Logger.Debug("validate refuses a token with a code", zap.String("code", string(c)))
-	return fail(reason, "validate refuses with code "+string(c)), nil
+	return c.refusal(codes4, p.key, fields[fieldLot], fields[fieldOutput], fields[fieldPass]), nil
 }
 
 // failed is the verdict for result "fail". Its reason is prose, of which only

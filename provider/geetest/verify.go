@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-captcha/caddy-captcha/provider"
 	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
@@ -138,20 +136,20 @@ func (p *Provider) ask(ctx context.Context, challenge, seccode string) (provider
 		"sdk":         {sdk},
 		"captchaid":   {p.id},
 	}
-	body, err := p.call(ctx, http.MethodPost, p.api+"/validate.php", form)
+	answer, err := p.call(ctx, http.MethodPost, p.api+"/validate.php", form)
 	if err != nil {
 		return provider.Verdict{}, err
 	}
 	var a answer3
 	switch {
-	case !decode(body, &a):
+	case !answer.Object(&a):
 		return provider.Verdict{}, outbound.Unavailable("validate's answer is not GeeTest's protocol")
 	case wrongID(a.ErrorCode):
 		return provider.Verdict{}, outbound.Misconfigured("validate refuses the captcha_id with code " + string(a.ErrorCode))
 	case a.ErrorCode == "00": // "runtime error, such as server error" (docs)
 		return provider.Verdict{}, outbound.Unavailable("validate has a runtime error of its own")
 	case a.ErrorCode != "":
-		return p.refused(a.ErrorCode), nil
+		return a.ErrorCode.refusal(codes3, p.key, challenge, seccode), nil
 	case a.Seccode == nil:
 		return provider.Verdict{}, outbound.Unavailable("validate's answer has no seccode")
 	case *a.Seccode == "false":
@@ -162,14 +160,9 @@ func (p *Provider) ask(ctx context.Context, challenge, seccode string) (provider
 	return fail(provider.TokenInvalid, "validate answers for another seccode"), nil
 }
 
-// refused is the verdict for an error code (docs, errorcode/server). One that
-// is in no table is the client's fault too, and is logged.
-func (p *Provider) refused(c code) provider.Verdict {
-	reason := provider.TokenInvalid
-	switch c {
-	case "02", "11", "51": // the challenge, or its verification, is a duplicate
-		reason = provider.TokenDuplicate
-	}
-	p.env.Logger.Debug("validate refuses a token with a code", zap.String("code", string(c)))
-	return fail(reason, "validate refuses with code "+string(c))
-}
+// codes3 are the codes that are the client's fault (docs, errorcode/server).
+var codes3 = table(map[provider.Reason]string{
+	provider.TokenDuplicate: "02 11 51", // the challenge, or its verification
+	provider.TokenInvalid: "01 03 12 13 14 15 16 17 18 19 21 22 23 41 52 53 " +
+		"61 62 63 64 65 66 67 68 69 70 71",
+})

@@ -1,10 +1,79 @@
 package outbound
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
+
+// Option is one option of a provider's block.
+type Option struct {
+	Name string
+	// Read reads what stands behind the name, with the dispenser at the name.
+	Read func(*caddyfile.Dispenser) error
+	// Useless says that the option is read, for Validate to say what is wrong
+	// with it, but not told to somebody who looks for one.
+	Useless bool
+}
+
+// TextOption is an option whose only argument is a text; see Text.
+func TextOption(name string, text *string, want string) Option {
+	return Option{Name: name, Read: func(d *caddyfile.Dispenser) error { return Text(d, text, want) }}
+}
+
+// ScoreOption is an option whose only argument is a number, for check to judge.
+func ScoreOption(name string, score **float64, check func(float64) error) Option {
+	return Option{Name: name, Read: func(d *caddyfile.Dispenser) error {
+		if *score != nil {
+			return d.Errf("%s is already specified: write it once", name)
+		}
+		value, err := Value(d, "a number from 0 to 1")
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return d.Errf("%s %q is not a number: write one from 0 to 1, such as 0.5", name, value)
+		}
+		if err := check(n); err != nil {
+			return d.WrapErr(err)
+		}
+		*score = &n
+		return nil
+	}}
+}
+
+// UnmarshalBlock reads a provider's block, with the dispenser before its name:
+// the provider's own options, and the transport's.
+func (t *Transport) UnmarshalBlock(d *caddyfile.Dispenser, name string, own ...Option) error {
+	d.Next() // the provider's name
+	if d.NextArg() {
+		return d.Errf("%s takes no argument, got %q: write its options in a block", name, d.Val())
+	}
+	for d.NextBlock(0) {
+		if err := t.unmarshal(d, name, own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Transport) unmarshal(d *caddyfile.Dispenser, name string, own []Option) error {
+	var known []string
+	for _, o := range own {
+		if o.Name == d.Val() {
+			return o.Read(d)
+		}
+		if !o.Useless {
+			known = append(known, o.Name)
+		}
+	}
+	if known, err := t.UnmarshalOption(d); known {
+		return err
+	}
+	return d.Errf("unrecognized subdirective '%s': %s has %s, tls_trusted_ca, proxy and header", d.Val(), name, strings.Join(known, ", "))
+}
 
 // UnmarshalOption reads one of the transport's options, with the dispenser at
 // its name. It reports false for an option that is none of them. Syntax:

@@ -3,7 +3,6 @@
 package outbound
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -13,18 +12,15 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/caddyserver/caddy/v2"
-
-	"github.com/caddy-captcha/caddy-captcha/provider"
 )
 
 const (
 	maxAnswer     = 64 << 10
 	maxRetryAfter = time.Minute
+	// maxConns is more than the 256 calls that the host makes at once for
+	// requests: a probe never waits for a connection of theirs.
+	maxConns = 320
 )
 
 // Transport is how a provider is reached. It is embedded in the configuration of
@@ -40,35 +36,6 @@ type Transport struct {
 
 	// Header are request headers to add to every call.
 	Header map[string]string `json:"header,omitempty"`
-}
-
-// Resolve replaces the placeholders of a text value in place. An unset or empty
-// placeholder is an error that names the option.
-func Resolve(option string, text *string) error {
-	if !strings.Contains(*text, "{") {
-		return nil
-	}
-	v, err := caddy.NewReplacer().ReplaceOrErr(*text, true, true)
-	if err != nil {
-		return fmt.Errorf("%s: %w; set it, or write the value itself", option, err)
-	}
-	*text = v
-	return nil
-}
-
-// CheckURL checks a configured URL: https, or http written out, with a host and
-// without credentials, query or fragment where base is true.
-func CheckURL(option, text string, base bool) error {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		return fmt.Errorf("%s: %q is not an http or https URL", option, text)
-	case u.User != nil:
-		return fmt.Errorf("%s: leave credentials out of the URL", option)
-	case base && (u.RawQuery != "" || u.Fragment != ""):
-		return fmt.Errorf("%s: %q must be a base: scheme, host and at most a path", option, text)
-	}
-	return nil
 }
 
 // Client calls one provider.
@@ -107,7 +74,7 @@ func (t Transport) NewClient() (*Client, error) {
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    3 * time.Second,
-		MaxConnsPerHost:        256,
+		MaxConnsPerHost:        maxConns,
 		MaxIdleConnsPerHost:    32,
 		IdleConnTimeout:        90 * time.Second,
 		DisableCompression:     true, // an answer is counted as it comes
@@ -142,14 +109,11 @@ func (t Transport) roots() (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// Close ends idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// Answer is a provider's answer, whole.
-type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte
+// Close ends idle connections. There may be no client yet.
+func (c *Client) Close() {
+	if c != nil {
+		c.http.CloseIdleConnections()
+	}
 }
 
 // Do sends req and reads the answer, at most 64 KiB of it. What prevents an
@@ -172,51 +136,4 @@ func (c *Client) Do(req *http.Request) (Answer, error) {
 		return Answer{}, Unavailable("the answer is longer than 64 KiB")
 	}
 	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
-}
-
-// Unavailable is a fault without a verdict.
-func Unavailable(detail string) *provider.Fault {
-	return &provider.Fault{Class: provider.Unavailable, Err: errors.New(detail)}
-}
-
-// Misconfigured is the provider refusing us.
-func Misconfigured(detail string) *provider.Fault {
-	return &provider.Fault{Class: provider.Misconfigured, Err: errors.New(detail)}
-}
-
-// Throttled is a 429 answer, with how long to wait: at most a minute.
-func Throttled(a Answer) *provider.Fault {
-	f := &provider.Fault{Class: provider.Throttled, Err: errors.New("the quota is spent")}
-	if s, err := strconv.Atoi(a.Header.Get("Retry-After")); err == nil && s > 0 {
-		f.RetryAfter = min(time.Duration(s)*time.Second, maxRetryAfter)
-	}
-	return f
-}
-
-// faultOf classifies what prevented an answer. The error's text may contain the
-// URL, which may contain a token: only the inner error is kept.
-func faultOf(err error) *provider.Fault {
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
-		err = urlErr.Err
-	}
-	f := &provider.Fault{Class: provider.Unavailable, Err: err}
-	var (
-		dial      *net.OpError
-		unknownCA x509.UnknownAuthorityError
-		badHost   x509.HostnameError
-		badCert   x509.CertificateInvalidError
-		verify    *tls.CertificateVerificationError
-	)
-	switch {
-	case errors.As(err, &unknownCA), errors.As(err, &badHost), errors.As(err, &badCert), errors.As(err, &verify):
-		// on the way to the provider somebody else answers, or our trust is
-		// set up wrongly: neither is an outage
-		f.Class = provider.Misconfigured
-	case errors.As(err, &dial) && dial.Op == "dial":
-		f.Again = true // nothing was sent
-	case errors.Is(err, context.DeadlineExceeded):
-		f.Err = errors.New("no answer in time")
-	}
-	return f
 }

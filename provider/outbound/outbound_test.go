@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/goleak"
 
 	"github.com/caddy-captcha/caddy-captcha/internal/providertest"
@@ -48,7 +47,7 @@ func ok(*providertest.Server) providertest.Answerer {
 	return func(providertest.Call) (int, string) { return 200, `{"ok":true}` }
 }
 
-func TestDo(t *testing.T) {
+func TestDoD44D70(t *testing.T) {
 	s := providertest.Serve(t, ok)
 	c := client(t, outbound.Transport{Header: map[string]string{"X-Extra": "1"}})
 	if a, err := get(c, s.URL()); err != nil || a.Status != 200 || string(a.Body) != `{"ok":true}` {
@@ -112,7 +111,7 @@ func TestTrustedCA(t *testing.T) {
 	}
 }
 
-func TestProxy(t *testing.T) {
+func TestProxyD72(t *testing.T) {
 	s := providertest.Serve(t, ok)
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // is not read
 	if _, err := get(client(t, outbound.Transport{Proxy: s.URL()}), "http://provider.invalid"); err != nil {
@@ -135,65 +134,5 @@ func TestThrottled(t *testing.T) {
 		if f.Class != provider.Throttled || f.RetryAfter != want {
 			t.Errorf("%q: %+v", value, f)
 		}
-	}
-}
-
-func TestResolve(t *testing.T) {
-	t.Setenv("OUTBOUND_TEST", "value")
-	t.Setenv("OUTBOUND_EMPTY", "")
-	for text, want := range map[string]string{
-		"plain": "plain", "{env.OUTBOUND_TEST}": "value", "a-{env.OUTBOUND_TEST}": "a-value",
-		"{env.OUTBOUND_EMPTY}": "", "{env.OUTBOUND_UNSET}": "", "{no.such}": "",
-	} {
-		got := text
-		err := outbound.Resolve("secret_key", &got)
-		if want == "" && (err == nil || !strings.HasPrefix(err.Error(), "secret_key: ")) || want != "" && (err != nil || got != want) {
-			t.Errorf("%q: %q, %v", text, got, err)
-		}
-	}
-}
-
-func TestCheckURL(t *testing.T) {
-	for _, c := range []struct {
-		url  string
-		base bool
-		ok   bool
-	}{
-		{"https://a.example", true, true}, {"http://a:80/x", true, true}, {"https://a/x?y=z", false, true},
-		{"https://a/x?y=z", true, false}, {"https://a/#x", true, false}, {"ftp://a", false, false},
-		{"a.example", false, false}, {"https://", false, false}, {"https://u:p@a", false, false}, {"", false, false}, {"https://a b", false, false},
-	} {
-		if err := outbound.CheckURL("verify_url", c.url, c.base); (err == nil) != c.ok {
-			t.Errorf("%q: %v", c.url, err)
-		}
-	}
-}
-
-func TestUnmarshalOption(t *testing.T) {
-	for input, want := range map[string]string{
-		"tls_trusted_ca /a.pem": "", "proxy http://p": "", "header A b": "", "header A b\nheader B c": "",
-		"header A":               "header needs a name and a value",
-		"header A b c":           "header needs a name and a value",
-		"header A b\nheader A c": "already specified",
-		"proxy":                  "proxy needs a URL",
-		"proxy a\nproxy b":       "already specified",
-	} {
-		d := caddyfile.NewTestDispenser(input)
-		var transport outbound.Transport
-		var err error
-		for d.Next() && err == nil {
-			var known bool
-			if known, err = transport.UnmarshalOption(d); !known {
-				t.Errorf("%s is not known", d.Val())
-			}
-		}
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: %v, want %s", input, err, want)
-		}
-	}
-	d := caddyfile.NewTestDispenser("other")
-	d.Next()
-	if known, _ := new(outbound.Transport).UnmarshalOption(d); known {
-		t.Error("other is taken for an option")
 	}
 }

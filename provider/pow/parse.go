@@ -115,17 +115,18 @@ func (p *Provider) judge(req provider.Request, proof payload, terms params) erro
 	return p.judgeNode(terms)
 }
 
-// judgeNode decides where the memory of spent proofs is that of this process:
-// a challenge of this node from before may have been spent and forgotten. One
-// of another node may have been spent there; the operator is told.
+// judgeNode refuses what may have been spent and forgotten: a challenge from
+// before the memory of spent proofs began. Where that memory is this process's,
+// that concerns this node's challenges; one of another node may have been spent
+// there, and the operator is told.
 func (p *Provider) judgeNode(terms params) error {
 	since := p.env.Since()
 	if since.IsZero() {
 		return nil
 	}
-	if terms.node == nodeTag(p.env.Node()) {
+	if p.env.Shared || terms.node == nodeTag(p.env.Node()) {
 		if terms.issued < since.UnixMilli() {
-			return expired("issued before this node began to remember what is spent")
+			return expired("issued before the memory of what is spent began")
 		}
 		return nil
 	}

@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 
 // What clients send where there is no proof, the widgets' own test payloads
 // among it.
-func TestParseNoProof(t *testing.T) {
+func TestParseNoProofD105(t *testing.T) {
 	b := newBench(t)
 	for _, tc := range []struct {
 		payload string
@@ -70,7 +70,7 @@ func TestParseNoProof(t *testing.T) {
 
 // TestSplicing moves digits over the border between salt and number
 // (CVE-2025-68113), and adds and repeats parameters.
-func TestSplicing(t *testing.T) {
+func TestSplicingD107(t *testing.T) {
 	b := newBench(t)
 	good := b.saltWith("", "")
 	if _, err := b.parse(b.forge(good, "1234")); err != nil {
@@ -99,7 +99,7 @@ func TestSplicing(t *testing.T) {
 
 // TestTampered changes a genuine proof into another that would fit as well, and
 // keeps its signature.
-func TestTampered(t *testing.T) {
+func TestTamperedD106(t *testing.T) {
 	b := newBench(t)
 	payload := b.forge(b.saltWith("", ""), "1234")
 	salt := b.saltWith("", "")
@@ -126,7 +126,7 @@ func TestTampered(t *testing.T) {
 }
 
 // TestTerms signs impossible and unfitting terms with the real key.
-func TestTerms(t *testing.T) {
+func TestTermsD111(t *testing.T) {
 	b := newBench(t)
 	at := func(d time.Duration) string { return strconv.FormatInt(b.now.Add(d).Unix(), 10) }
 	ms := func(d time.Duration) string { return strconv.FormatInt(b.now.Add(d).UnixMilli(), 10) }
@@ -179,7 +179,7 @@ func TestTerms(t *testing.T) {
 	wantReason(t, err, provider.TokenInvalid)
 }
 
-func TestHarderDirective(t *testing.T) {
+func TestHarderDirectiveD111(t *testing.T) {
 	b := newBench(t)
 	payload := b.solved(t)
 	b.Difficulty = 2 * MinDifficulty
@@ -187,7 +187,7 @@ func TestHarderDirective(t *testing.T) {
 	wantReason(t, err, provider.TokenInvalid)
 }
 
-func TestExpiry(t *testing.T) {
+func TestExpiryD108(t *testing.T) {
 	b := newBench(t)
 	payload := b.solved(t)
 	expires := time.Unix(testTime.Add(DefaultExpires).Unix(), 0)
@@ -232,7 +232,7 @@ func TestSignerErrors(t *testing.T) {
 	wantReason(t, err, provider.TokenInvalid)
 }
 
-func TestNodes(t *testing.T) {
+func TestNodesD116(t *testing.T) {
 	b := newBench(t)
 	core, logs := observer.New(zap.InfoLevel)
 	b.env.Logger = zap.New(core)

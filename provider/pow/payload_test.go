@@ -21,7 +21,7 @@ func respell(t *testing.T, payload, old, new string) string {
 
 // TestOneChallengeOneKey spells one proof in many ways: each is refused, or
 // has the key of all others.
-func TestOneChallengeOneKey(t *testing.T) {
+func TestOneChallengeOneKeyD55(t *testing.T) {
 	b := newBench(t)
 	payload := b.solved(t)
 	want, err := b.parse(payload)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"go.uber.org/zap"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
 )
@@ -90,19 +89,7 @@ func (p *Provider) Validate() error {
 // Bind takes what the host lends. What it leaves out gets a harmless stand-in,
 // except for the signer: without one there is neither challenge nor token.
 func (p *Provider) Bind(env provider.Env) error {
-	if env.Now == nil {
-		env.Now = time.Now
-	}
-	if env.Node == nil {
-		env.Node = func() string { return "" }
-	}
-	if env.Since == nil {
-		env.Since = func() time.Time { return time.Time{} }
-	}
-	if env.Logger == nil {
-		env.Logger = zap.NewNop()
-	}
-	p.env = env
+	p.env = env.WithDefaults()
 	if p.foreign == nil {
 		p.foreign = &foreignNodes
 	}

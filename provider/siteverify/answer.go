@@ -1,7 +1,6 @@
 package siteverify
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -87,7 +86,9 @@ func (p *preset) read(a outbound.Answer) (doc document, outcome provider.Outcome
 	if a.Status == http.StatusTooManyRequests {
 		return nil, provider.Fail, "", m, outbound.Throttled(a)
 	}
-	doc = parseObject(a.Body)
+	if !a.Object(&doc) {
+		doc = nil
+	}
 	if a.Status != http.StatusOK {
 		code, m, err = p.readRefusal(a.Status, doc)
 		return doc, provider.Fail, code, m, err
@@ -116,17 +117,20 @@ func (p *preset) read(a outbound.Answer) (doc document, outcome provider.Outcome
 }
 
 // readRefusal reads an answer with another status than 200: by a code of the
-// protocol, else by a documented status. It is never a pass.
-func (p *preset) readRefusal(status int, doc document) (string, meaning, error) {
+// protocol, else by a documented status. It is never a pass. An error comes with
+// the unknown code that there was, for the log.
+func (p *preset) readRefusal(status int, doc document) (unknown string, m meaning, err error) {
 	if status >= 400 && status < 500 {
-		if code, m, known, err := p.readCode(doc); err == nil && known {
+		code, m, known, err := p.readCode(doc)
+		if err == nil && known {
 			return code, m, nil
 		}
 		if m, ok := p.statuses[status]; ok {
 			return "status " + strconv.Itoa(status), m, nil
 		}
+		unknown = code
 	}
-	return "", meaning{}, outbound.Unavailable("status " + strconv.Itoa(status))
+	return unknown, meaning{}, outbound.Unavailable("status " + strconv.Itoa(status))
 }
 
 // readCode finds what the answer's codes say together: what is wrong with us
@@ -188,14 +192,6 @@ func (p *preset) codesOf(doc document) ([]string, error) {
 	return nil, nil
 }
 
-func parseObject(body []byte) document {
-	var doc map[string]any
-	if json.Unmarshal(body, &doc) != nil {
-		return nil
-	}
-	return doc
-}
-
 // checkPass checks what else must be true of a token that the service passes.
 // The host must be named where hosts are configured, unless lax.
 func (p *Provider) checkPass(doc document, host string, lax bool) (provider.Verdict, error) {
@@ -225,9 +221,9 @@ func (p *Provider) checkPass(doc document, host string, lax bool) (provider.Verd
 	case p.tests: // they name a host and an action of their own
 		return pass, nil
 	case !p.hostAllowed(hostOf(hostname), host, lax):
-		return fail(provider.HostnameMismatch, "solved on "+visible(hostOf(hostname)))
+		return fail(provider.HostnameMismatch, "solved on "+outbound.Visible(hostOf(hostname)))
 	case p.set.action != "" && action != p.set.action:
-		return fail(provider.ActionMismatch, "made for the action "+visible(action))
+		return fail(provider.ActionMismatch, "made for the action "+outbound.Visible(action))
 	case p.set.scored && pass.Score == nil:
 		return fail(provider.ScoreTooLow, "the answer has no score: is the key one that scores?")
 	case p.set.scored && p.humanity(*pass.Score) < p.set.minScore:
@@ -279,19 +275,4 @@ func hostOf(text string) string {
 
 func normal(host string) string {
 	return strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
-}
-
-// visible is a text of an answer, fit for a log.
-func visible(text string) string {
-	const most = 80
-	if text == "" {
-		return "(none)"
-	}
-	clean := strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, text)
-	return clean[:min(len(clean), most)]
 }

@@ -1,8 +1,7 @@
 package siteverify
 
 import (
-	"strconv"
-	"strings"
+	"fmt"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -26,44 +25,22 @@ import (
 //		header     <name> <value>
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the provider's name
-	if d.NextArg() {
-		return d.Errf("%s takes no argument, got %q: write its options in a block", p.name, d.Val())
+	text := outbound.TextOption
+	where := func(useful bool, o outbound.Option) outbound.Option {
+		o.Useless = !useful
+		return o
 	}
-	for d.NextBlock(0) {
-		if err := p.unmarshalOption(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *Provider) unmarshalOption(d *caddyfile.Dispenser) error {
-	switch option := d.Val(); option {
-	case "site_key":
-		return outbound.Text(d, &p.SiteKey, "a key")
-	case "secret_key":
-		return outbound.Text(d, &p.SecretKey, "a key")
-	case "verify_url":
-		return outbound.Text(d, &p.VerifyURL, "a URL")
-	case "script_url":
-		return outbound.Text(d, &p.ScriptURL, "a URL")
-	case "widget_url":
-		return outbound.Text(d, &p.WidgetURL, "a URL")
-	case "project":
-		return outbound.Text(d, &p.Project, "the id of a project")
-	case "action":
-		return outbound.Text(d, &p.Action, "a name")
-	case "hostname":
-		return p.unmarshalHostname(d)
-	case "min_score":
-		return p.unmarshalMinScore(d)
-	default:
-		if known, err := p.UnmarshalOption(d); known {
-			return err
-		}
-		return d.Errf("unrecognized subdirective '%s': %s has %s", option, p.name, strings.Join(p.options(), ", "))
-	}
+	return p.UnmarshalBlock(d, p.name,
+		text("site_key", &p.SiteKey, "a key"),
+		text("secret_key", &p.SecretKey, "a key"),
+		text("verify_url", &p.VerifyURL, "a URL"),
+		text("script_url", &p.ScriptURL, "a URL"),
+		where(p.widget.at != "", text("widget_url", &p.WidgetURL, "a URL")),
+		where(p.hasProject(), text("project", &p.Project, "the id of a project")),
+		where(p.preset.action != "", text("action", &p.Action, "a name")),
+		where(p.preset.hostname != "", outbound.Option{Name: "hostname", Read: p.unmarshalHostname}),
+		where(p.preset.score != "", outbound.ScoreOption("min_score", &p.MinScore, checkScore)),
+	)
 }
 
 func (p *Provider) unmarshalHostname(d *caddyfile.Dispenser) error {
@@ -81,35 +58,9 @@ func (p *Provider) unmarshalHostname(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (p *Provider) unmarshalMinScore(d *caddyfile.Dispenser) error {
-	if p.MinScore != nil {
-		return d.Err("min_score is already specified: write it once")
+func checkScore(score float64) error {
+	if score >= 0 && score <= 1 {
+		return nil
 	}
-	value, err := outbound.Value(d, "a number from 0 to 1")
-	if err != nil {
-		return err
-	}
-	score, err := strconv.ParseFloat(value, 64)
-	if err != nil || !(score >= 0 && score <= 1) {
-		return d.Errf("min_score %q is not a number from 0 to 1, such as 0.5", value)
-	}
-	p.MinScore = &score
-	return nil
-}
-
-// options are the options that make sense for this provider.
-func (p *Provider) options() []string {
-	list := []string{"site_key", "secret_key", "verify_url", "script_url"}
-	for _, o := range []struct {
-		name string
-		has  bool
-	}{
-		{"widget_url", p.widget.at != ""}, {"project", strings.Contains(p.endpoint, "{project}")},
-		{"action", p.preset.action != ""}, {"hostname", p.preset.hostname != ""}, {"min_score", p.preset.score != ""},
-	} {
-		if o.has {
-			list = append(list, o.name)
-		}
-	}
-	return append(list, "tls_trusted_ca", "proxy", "header")
+	return fmt.Errorf("min_score %v is out of range: write a number from 0 to 1, where 1 is surely a human", score)
 }

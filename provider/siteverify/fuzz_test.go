@@ -12,9 +12,9 @@ import (
 // protocol that shares no code with ours says so.
 func FuzzAnswer(f *testing.F) {
 	for i, r := range rows {
-		f.Add(i, 200, []byte(r.pass))
-		for code := range r.codes {
-			status, body := r.refuse(code)
+		f.Add(i, 200, []byte(r.Pass))
+		for code := range r.Codes {
+			status, body := r.Refuse(code)
 			f.Add(i, status, []byte(body))
 		}
 		f.Add(i, 200, []byte(`{"success":"true","valid":1,"verified":[true],"status":"OK","code":"0"}`))

@@ -3,6 +3,7 @@ package siteverify
 import (
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
@@ -114,6 +115,9 @@ type widget struct {
 	// at is where a self-hosted provider shows its widget; see widget_url.
 	at string
 }
+
+// hasProject reports whether the service is asked for one project of its own.
+func (p *preset) hasProject() bool { return strings.Contains(p.endpoint, "{project}") }
 
 func (p *preset) method() string {
 	if p.ask.encoding == query {

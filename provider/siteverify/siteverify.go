@@ -5,18 +5,18 @@
 // # Adding a provider
 //
 // A provider of this family is one row of the table (a preset; its fields are
-// its documentation) and one row of the test's table (in rows_test.go: the
-// answers that the provider really gives). The engine registers it as the
-// module http.captcha.providers.<name>, reads its configuration, checks its
-// tokens, asks, classifies the answer and shows its widget. What the row must
-// say, and the test checks:
+// its documentation) and one row of the test's table (siteverify_rows.go of
+// internal/providertest: what the provider is really asked, and answers). The
+// engine registers it as the module http.captcha.providers.<name>, reads its
+// configuration, checks its tokens, asks, classifies the answer and shows its
+// widget. What the row must say, and the test checks:
 //
 //   - pass: what the answer of a pass has, each with its type. Anything else is
 //     no pass; an answer without these members is not the protocol.
 //   - meanings: every documented code. A code that a client can bring about is
 //     the client's fault (or mismatch, where it would be ours in a probe); only
 //     one that is about our secret alone is misconfigured. An unknown code is
-//     the client's fault, and logged.
+//     the client's fault, and counted apart.
 //   - siteKey or boundTo: how a token is bound to our site key. Without either,
 //     the secret must do it; read the provider's page on that.
 //   - testKeys and testTokens: what the provider has published for tests.
@@ -30,7 +30,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -134,35 +133,28 @@ func (p *Provider) Provision(caddy.Context) error {
 	if p.client, err = p.Transport.NewClient(); err != nil {
 		return err
 	}
-	p.env = provider.Env{Now: time.Now, Logger: zap.NewNop()}
+	p.env = p.env.WithDefaults() // until Bind
 	return nil
 }
 
 func (p *Provider) resolve() error {
 	s := &p.set
-	*s = settings{
-		siteKey: p.SiteKey, secret: p.SecretKey, verify: p.VerifyURL, script: p.ScriptURL,
-		at: p.WidgetURL, action: p.Action, hosts: append([]string(nil), p.Hostname...),
-		minScore: p.minScore, scored: p.minScore > 0,
+	*s = settings{hosts: make([]string, len(p.Hostname)), minScore: p.minScore, scored: p.minScore > 0}
+	var project string
+	texts := []outbound.Setting{
+		{Option: "site_key", Written: p.SiteKey, To: &s.siteKey},
+		{Option: "secret_key", Written: p.SecretKey, To: &s.secret},
+		{Option: "verify_url", Written: p.VerifyURL, To: &s.verify},
+		{Option: "script_url", Written: p.ScriptURL, To: &s.script},
+		{Option: "widget_url", Written: p.WidgetURL, To: &s.at},
+		{Option: "action", Written: p.Action, To: &s.action},
+		{Option: "project", Written: p.Project, To: &project},
 	}
-	project := p.Project
-	texts := []struct {
-		option string
-		text   *string
-	}{
-		{"site_key", &s.siteKey}, {"secret_key", &s.secret}, {"verify_url", &s.verify},
-		{"script_url", &s.script}, {"widget_url", &s.at}, {"action", &s.action}, {"project", &project},
+	for i, host := range p.Hostname {
+		texts = append(texts, outbound.Setting{Option: "hostname", Written: host, To: &s.hosts[i]})
 	}
-	for i := range s.hosts {
-		texts = append(texts, struct {
-			option string
-			text   *string
-		}{"hostname", &s.hosts[i]})
-	}
-	for _, t := range texts {
-		if err := outbound.Resolve(t.option, t.text); err != nil {
-			return err
-		}
+	if err := outbound.ResolveAll(texts...); err != nil {
+		return err
 	}
 	for i, host := range s.hosts {
 		s.hosts[i] = normal(host)
@@ -177,7 +169,7 @@ func (p *Provider) resolve() error {
 func (p *Provider) urls(project string) error {
 	s := &p.set
 	if s.verify == "" {
-		if strings.Contains(p.endpoint, "{project}") && project == "" {
+		if p.hasProject() && project == "" {
 			return errors.New("project is missing: write the id of the Google Cloud project, or a verify_url")
 		}
 		s.verify = strings.ReplaceAll(p.endpoint, "{project}", url.PathEscape(project))
@@ -189,12 +181,12 @@ func (p *Provider) urls(project string) error {
 		return err
 	}
 	if p.widget.at != "" && s.at == "" {
-		s.at = origin(s.verify) + strings.ReplaceAll(p.widget.at, "{site_key}", url.QueryEscape(s.siteKey))
+		s.at = outbound.Origin(s.verify) + strings.ReplaceAll(p.widget.at, "{site_key}", url.QueryEscape(s.siteKey))
 	}
 	if s.script == "" {
 		s.script = p.widget.script
 		if strings.HasPrefix(s.script, "/") {
-			s.script = origin(s.verify) + s.script
+			s.script = outbound.Origin(s.verify) + s.script
 		}
 	}
 	if s.at != "" {
@@ -229,9 +221,7 @@ func (p *Provider) Validate() error {
 		return fmt.Errorf("hostname: %s reports no host; leave it out", p.name)
 	case p.MinScore != nil && p.score == "":
 		return fmt.Errorf("min_score: %s reports no score; leave it out", p.name)
-	case s.minScore < 0 || s.minScore > 1:
-		return fmt.Errorf("min_score %v is out of range: write a number from 0 to 1, where 1 is surely a human", s.minScore)
-	case p.Project != "" && !strings.Contains(p.endpoint, "{project}"):
+	case p.Project != "" && !p.hasProject():
 		return fmt.Errorf("project: %s has no projects; leave it out", p.name)
 	case p.WidgetURL != "" && p.widget.at == "":
 		return fmt.Errorf("widget_url: %s is not yours to host; leave it out", p.name)
@@ -241,18 +231,13 @@ func (p *Provider) Validate() error {
 			return fmt.Errorf("hostname %q: write the host alone, such as www.example.com", host)
 		}
 	}
-	return nil
+	return checkScore(s.minScore)
 }
 
 // Bind takes what the host lends, and refuses the service's published test keys
 // where they are not asked for.
 func (p *Provider) Bind(env provider.Env) error {
-	if env.Now == nil {
-		env.Now = time.Now
-	}
-	if env.Logger == nil {
-		env.Logger = zap.NewNop()
-	}
+	env = env.WithDefaults()
 	p.env, p.tests = env, false
 	for option, key := range map[string]string{"site_key": p.set.siteKey, "secret_key": p.set.secret} {
 		if !p.isTest(p.testKeys, key) {
@@ -272,23 +257,12 @@ func (p *Provider) Bind(env provider.Env) error {
 
 // Cleanup ends idle connections.
 func (p *Provider) Cleanup() error {
-	if p.client != nil {
-		p.client.Close()
-	}
+	p.client.Close()
 	return nil
 }
 
 // Fields returns the field of the service's widget.
 func (p *Provider) Fields() []string { return []string{p.field} }
-
-// origin is scheme and host of a URL.
-func origin(whole string) string {
-	u, err := url.Parse(whole)
-	if err != nil || u.Host == "" {
-		return ""
-	}
-	return u.Scheme + "://" + u.Host
-}
 
 // Interface guards.
 var (

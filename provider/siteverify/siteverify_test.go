@@ -2,11 +2,8 @@ package siteverify
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,125 +15,29 @@ import (
 
 var request = provider.Request{Host: "example.com"}
 
-func (r row) goodToken() string {
-	if r.token != "" {
-		return r.token
-	}
-	return goodToken
-}
-
-// protocol is the provider: it passes the good token, refuses others, and knows
-// exactly one way to be asked.
-func (r row) protocol(s *providertest.Server) providertest.Answerer {
-	return func(c providertest.Call) (int, string) {
-		token := r.strict(s, c)
-		if token == r.goodToken() {
-			return 200, r.pass
-		}
-		if r.junk == "" {
-			return 200, strings.Replace(r.pass, "true", "false", 1)
-		}
-		return r.refuse(r.junk)
-	}
-}
-
-var (
-	aUUID    = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
-	ordinary = map[string]bool{"Accept": true, "Content-Type": true, "Content-Length": true, "User-Agent": true, "Connection": true}
+const (
+	siteKey   = providertest.SiteKey
+	secret    = providertest.Secret
+	goodToken = providertest.GoodToken
 )
 
-// strict reports everything about a call that is not the protocol, and returns
-// the call's token.
-func (r row) strict(s *providertest.Server, c providertest.Call) string {
-	want, inQuery := strings.CutPrefix(r.params, "?")
-	method, contentType := "POST", r.contentType
-	if inQuery {
-		method = "GET"
-	} else if contentType == "" {
-		contentType = "application/x-www-form-urlencoded"
-	}
-	if c.Method != method || c.Path != "/verify" || (!inQuery && len(c.Query) > 0) || (inQuery && len(c.Body) > 0) {
-		s.Strict("%s %s ?%v %q", c.Method, c.Path, c.Query, c.Body)
-	}
-	if got := c.Header.Get("Content-Type"); got != contentType {
-		s.Strict("Content-Type %q, want %q", got, contentType)
-	}
-	for name := range c.Header {
-		if _, mine := r.headers[name]; !mine && !ordinary[name] {
-			s.Strict("unknown header %s", name)
-		}
-	}
-	for name, value := range r.headers {
-		if got := c.Header.Get(name); got != strings.NewReplacer("$secret", secret, "$key", siteKey).Replace(value) {
-			s.Strict("header %s is %q", name, got)
-		}
-	}
-	got := sent(s, c, contentType)
-	token := ""
-	for _, param := range strings.Fields(want) {
-		name, value, _ := strings.Cut(param, "=")
-		if param == "$token" {
-			name, value = "", "$token"
-		}
-		have, ok := got[name]
-		delete(got, name)
-		switch {
-		case !ok:
-			s.Strict("parameter %s is missing", name)
-		case value == "$token":
-			token = have
-		case value == "$uuid" && aUUID.MatchString(have), value == "$secret" && have == secret, value == "$key" && have == siteKey:
-		default:
-			s.Strict("parameter %s is %q", name, have)
-		}
-	}
-	if len(got) > 0 {
-		s.Strict("unknown parameters %v", got)
-	}
-	return token
+// row is a provider of the table, and what it really receives and answers.
+type row struct {
+	providertest.Siteverify
+	preset *preset
 }
 
-// sent are the parameters of a call.
-func sent(s *providertest.Server, c providertest.Call, contentType string) map[string]string {
-	got := make(map[string]string)
-	switch contentType {
-	case "text/plain":
-		got[""] = string(c.Body)
-	case "application/json":
-		var doc map[string]any
-		if err := json.Unmarshal(c.Body, &doc); err != nil {
-			s.Strict("%v", err)
-		}
-		flatten(got, "", doc)
-	default:
-		values := c.Query
-		if contentType != "" {
-			var err error
-			if values, err = url.ParseQuery(string(c.Body)); err != nil {
-				s.Strict("%v", err)
-			}
-		}
-		for name, v := range values {
-			if got[name] = v[0]; len(v) != 1 {
-				s.Strict("parameter %s is there %d times", name, len(v))
+// rows are all of the table, turnstile first.
+var rows = func() (all []row) {
+	for _, p := range presets {
+		for _, r := range providertest.Siteverifies {
+			if r.Name == p.name {
+				all = append(all, row{r, p})
 			}
 		}
 	}
-	return got
-}
-
-func flatten(into map[string]string, prefix string, doc map[string]any) {
-	for name, v := range doc {
-		switch v := v.(type) {
-		case map[string]any:
-			flatten(into, prefix+name+".", v)
-		case string:
-			into[prefix+name] = v
-		default:
-			into[prefix+name] = fmt.Sprintf("%T", v)
-		}
-	}
-}
+	return all
+}()
 
 // load makes a provider of the row that asks at base.
 func (r row) load(t testing.TB, base string, change ...func(*Provider)) *Provider {
@@ -189,6 +90,8 @@ func word(t testing.TB, v provider.Verdict, err error) string {
 		return "failover"
 	case v.Reason == "":
 		t.Errorf("a failure without a reason: %+v", v)
+	case v.Unknown != "":
+		return string(v.Reason) + ", unknown " + v.Unknown
 	}
 	return string(v.Reason)
 }
@@ -197,10 +100,16 @@ func TestEveryPresetHasARow(t *testing.T) {
 	tested := make(map[*preset]bool)
 	for _, r := range rows {
 		tested[r.preset] = true
+		if r.Field != r.preset.field {
+			t.Errorf("%s: the field is %s, and %s in its row", r.Name, r.preset.field, r.Field)
+		}
+	}
+	if len(rows) != len(providertest.Siteverifies) {
+		t.Error("a row of internal/providertest/siteverify_rows.go has no preset")
 	}
 	for _, p := range presets {
 		if !tested[p] {
-			t.Errorf("%s has no row in rows_test.go", p.name)
+			t.Errorf("%s has no row in internal/providertest/siteverify_rows.go", p.name)
 		}
 		if p.page == "" || p.field == "" || p.max < 64 || p.lifetime < time.Minute || len(p.pass) == 0 {
 			t.Errorf("%s: the row is incomplete", p.name)
@@ -212,7 +121,7 @@ func TestFaults(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.preset.name, func(t *testing.T) {
 			providertest.Suite{
-				Protocol: r.protocol,
+				Protocol: r.Protocol,
 				New: func(t testing.TB, url string) provider.Provider {
 					p := &Provider{preset: r.preset, SiteKey: siteKey, SecretKey: secret, VerifyURL: url + "/verify"}
 					if err := providertest.Provision(t, p); err != nil {
@@ -220,9 +129,9 @@ func TestFaults(t *testing.T) {
 					}
 					return p
 				},
-				Fields:    r.fields(r.goodToken()),
+				Fields:    r.fields(r.Good()),
 				Secrets:   []string{secret},
-				Classes:   r.classes,
+				Classes:   r.Classes,
 				RetrySafe: r.preset.ask.idempotency != "",
 			}.Run(t)
 		})
@@ -231,23 +140,23 @@ func TestFaults(t *testing.T) {
 
 // TestAnswers asks every provider's every code, and the answers that careless
 // code takes for a pass.
-func TestAnswers(t *testing.T) {
+func TestAnswersD42D62(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.preset.name, func(t *testing.T) {
 			for code := range r.preset.meanings {
-				if _, ok := r.codes[code]; !ok {
+				if _, ok := r.Codes[code]; !ok {
 					t.Errorf("the code %q is not tested", code)
 				}
 			}
 			var status int
 			var body string
 			s := providertest.Serve(t, func(s *providertest.Server) providertest.Answerer {
-				return func(c providertest.Call) (int, string) { r.strict(s, c); return status, body }
+				return func(c providertest.Call) (int, string) { r.Strict(s, c); return status, body }
 			})
 			p := r.load(t, s.URL())
 			try := func(what, want string) {
 				want, probed, differs := strings.Cut(want, "/")
-				if got := r.ask(t, p, r.goodToken()); got != want {
+				if got := r.ask(t, p, r.Good()); got != want {
 					t.Errorf("%s: %s, want %s", what, got, want)
 				}
 				if !differs {
@@ -263,11 +172,11 @@ func TestAnswers(t *testing.T) {
 					t.Errorf("%s, to a probe: %s, want %s", what, got, probed)
 				}
 			}
-			for code, want := range r.codes {
-				status, body = r.refuse(code)
+			for code, want := range r.Codes {
+				status, body = r.Refuse(code)
 				try(code, want)
 			}
-			for answer, want := range r.answers {
+			for answer, want := range r.Answers {
 				text, rest, _ := strings.Cut(answer, " ")
 				status, _ = strconv.Atoi(text)
 				body = rest
@@ -279,10 +188,10 @@ func TestAnswers(t *testing.T) {
 
 // TestParameterInjection sends tokens that are parameters (D-68). The fake is
 // strict, so it reports whatever arrives as more than one value.
-func TestParameterInjection(t *testing.T) {
+func TestParameterInjectionD68(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.preset.name, func(t *testing.T) {
-			s := providertest.Serve(t, r.protocol)
+			s := providertest.Serve(t, r.Protocol)
 			p := r.load(t, s.URL())
 			for _, token := range []string{
 				"x&secret=theirs&response=good", "x&privatekey=theirs", `x","secret":"theirs`, "x%26secret%3Dtheirs",
@@ -305,7 +214,7 @@ func TestParameterInjection(t *testing.T) {
 	}
 }
 
-func TestUnsolved(t *testing.T) {
+func TestUnsolvedD22(t *testing.T) {
 	for _, r := range rows {
 		p := r.load(t, "http://127.0.0.1:1")
 		unsolved := []string{"", "undefined", "null"}
@@ -320,9 +229,9 @@ func TestUnsolved(t *testing.T) {
 	}
 }
 
-func TestLostReply(t *testing.T) {
+func TestLostReplyD56(t *testing.T) {
 	r := rows[0]
-	s := providertest.Serve(t, r.protocol)
+	s := providertest.Serve(t, r.Protocol)
 	p := r.load(t, s.URL())
 	s.Inject(providertest.Reset)
 	key := func(i int) string {
@@ -359,12 +268,12 @@ func TestClaimKey(t *testing.T) {
 		p := r.load(t, "http://127.0.0.1:1")
 		now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 		p.env.Now = func() time.Time { return now }
-		a, err := p.Parse(context.Background(), request, r.fields(r.goodToken()))
+		a, err := p.Parse(context.Background(), request, r.fields(r.Good()))
 		if err != nil {
 			t.Fatal(r.preset.name, err)
 		}
-		b, _ := p.Parse(context.Background(), request, r.fields(r.goodToken()))
-		if a.Key != b.Key || len(a.Key) != 64 || strings.Contains(a.Key, r.goodToken()) {
+		b, _ := p.Parse(context.Background(), request, r.fields(r.Good()))
+		if a.Key != b.Key || len(a.Key) != 64 || strings.Contains(a.Key, r.Good()) {
 			t.Errorf("%s: keys %q and %q", r.preset.name, a.Key, b.Key)
 		}
 		if other, twice := seen[a.Key]; twice {

@@ -62,7 +62,7 @@ var capjs = preset{
 		markup: `<cap-widget data-cap-api-endpoint="{{.At}}"></cap-widget>`,
 		// seen with the real widget; without its WebAssembly it solves in JavaScript
 		csp: map[string][]string{
-			"script-src":  {"{verify}", "'wasm-unsafe-eval'"},
+			"script-src":  {"{script}", "'wasm-unsafe-eval'"},
 			"connect-src": {"{at}"},
 			"worker-src":  {"blob:"},
 			"style-src":   {"'unsafe-inline'"},

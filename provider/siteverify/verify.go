@@ -3,11 +3,10 @@ package siteverify
 import (
 	"context"
 	"errors"
-	"strings"
-
-	"go.uber.org/zap"
+	"fmt"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 // Verify asks the service about a token.
@@ -57,7 +56,7 @@ func (p *Provider) verify(ctx context.Context, r provider.Request, token, idempo
 	}
 	doc, outcome, code, m, err := p.read(answer)
 	if err != nil {
-		return provider.Verdict{}, err
+		return provider.Verdict{}, p.naming(code, token, err)
 	}
 	if outcome == provider.Fail {
 		return p.refusal(code, m, token, probe)
@@ -69,11 +68,24 @@ func (p *Provider) verify(ctx context.Context, r provider.Request, token, idempo
 	return verdict, err
 }
 
+// naming is a fault that names the unknown code which came with it: whoever reads
+// of an outage learns that the protocol may have changed instead.
+func (p *Provider) naming(code, token string, err error) error {
+	var f *provider.Fault
+	if code == "" || !errors.As(err, &f) {
+		return err
+	}
+	named := *f
+	named.Err = fmt.Errorf("%w, with the unknown code %s", f.Err, outbound.Visible(code, token, p.set.secret))
+	return &named
+}
+
 // refusal is an answer that is no pass.
 func (p *Provider) refusal(code string, m meaning, token string, probe bool) (provider.Verdict, error) {
 	_, known := p.meanings[code]
+	known = known || code == "" // some services have no word for it
 	// a code is a word of the protocol, but a stranger wrote it
-	code = visible(strings.NewReplacer(token, "(token)", p.set.secret, "(secret)").Replace(code))
+	code = outbound.Visible(code, token, p.set.secret)
 	if probe && m.ours {
 		m = misconfigured
 	}
@@ -85,8 +97,7 @@ func (p *Provider) refusal(code string, m meaning, token string, probe bool) (pr
 		return provider.Verdict{Outcome: provider.Pass}, nil
 	case !known:
 		// not ours to interpret: the client's fault, and for somebody to look at
-		p.env.Logger.Debug("unknown code of the provider", zap.String("code", code))
-		code = "unknown code " + code
+		return provider.Verdict{Reason: m.reason, Detail: "unknown code " + code, Unknown: code}, nil
 	}
 	return provider.Verdict{Reason: m.reason, Detail: code}, nil
 }

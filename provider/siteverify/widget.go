@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 // widgetData is what a row's markup can say.
@@ -60,7 +61,7 @@ func (p *Provider) Widget() provider.Widget {
 
 // policy is the row's, with the hosts of the configured URLs.
 func (p *Provider) policy() map[string][]string {
-	hosts := strings.NewReplacer("{verify}", origin(p.set.verify), "{at}", origin(p.set.at))
+	hosts := strings.NewReplacer("{script}", outbound.Origin(p.set.script), "{at}", outbound.Origin(p.set.at))
 	policy := make(map[string][]string, len(p.widget.csp))
 	for directive, sources := range p.widget.csp {
 		for _, source := range sources {
@@ -68,7 +69,7 @@ func (p *Provider) policy() map[string][]string {
 		}
 	}
 	if p.ScriptURL != "" { // beside the service's own: a loader may load more
-		if own := origin(p.set.script); !slices.Contains(policy["script-src"], own) {
+		if own := outbound.Origin(p.set.script); !slices.Contains(policy["script-src"], own) {
 			policy["script-src"] = append(policy["script-src"], own)
 		}
 	}

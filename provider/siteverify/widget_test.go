@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 func TestWidgets(t *testing.T) {
@@ -27,7 +28,7 @@ func TestWidgets(t *testing.T) {
 		if strings.Contains(w.Markup+w.Glue, secret) {
 			t.Errorf("%s: the secret is on the page", name)
 		}
-		if from := origin(w.Script); from != "" && !slices.ContainsFunc(w.CSP["script-src"], func(s string) bool {
+		if from := outbound.Origin(w.Script); from != "" && !slices.ContainsFunc(w.CSP["script-src"], func(s string) bool {
 			return strings.HasPrefix(w.Script, s) || s == "https://*.hcaptcha.com" || s == "https://*.privatecaptcha.com"
 		}) {
 			t.Errorf("%s: %s is not in %v", name, w.Script, w.CSP)
@@ -58,6 +59,7 @@ func TestWidgetDetails(t *testing.T) {
 		"cap":           {with(&capjs, "https://cap.example").Markup, `<cap-widget data-cap-api-endpoint="https://cap.example/` + siteKey + `/"></cap-widget>`},
 		"cap script":    {with(&capjs, "https://cap.example").Script, "https://cap.example/assets/widget.js"},
 		"cap elsewhere": {strings.Join(with(&capjs, "http://cap:3000", func(p *Provider) { p.WidgetURL = "https://c.example/k/" }).CSP["connect-src"], " "), "https://c.example"},
+		"cap inside":    {strings.Join(with(&capjs, "http://cap:3000", func(p *Provider) { p.ScriptURL = "https://c.example/assets/widget.js" }).CSP["script-src"], " "), "https://c.example 'wasm-unsafe-eval'"},
 		"mcaptcha":      {strings.Join(with(&mcaptcha, "https://m.example").CSP["frame-src"], " "), "https://m.example"},
 		"friendly":      {with(&friendlycaptcha, "https://eu.frcapi.com").Markup, `<div class="frc-captcha" data-sitekey="` + siteKey + `" data-api-endpoint="eu"></div>`},
 		"private":       {with(&privatecaptcha, "https://api.eu.privatecaptcha.com").Markup, `<div class="private-captcha" data-sitekey="` + siteKey + `" data-eu="true"></div>`},

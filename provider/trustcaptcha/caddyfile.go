@@ -2,7 +2,6 @@ package trustcaptcha
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -24,65 +23,25 @@ import (
 //		header          <name> <value>
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the provider's name
+	return p.UnmarshalBlock(d, "trustcaptcha",
+		outbound.TextOption("site_key", &p.SiteKey, "a UUID"),
+		outbound.TextOption("api_key", &p.APIKey, "a key"),
+		outbound.TextOption("api_url", &p.APIURL, "a URL"),
+		outbound.TextOption("script_url", &p.ScriptURL, "a URL"),
+		outbound.ScoreOption("max_score", &p.MaxScore, checkScore),
+		outbound.TextOption("captcha_id", &p.CaptchaID, "a UUID"),
+		outbound.Option{Name: "client_failover", Read: p.unmarshalClientFailover},
+	)
+}
+
+func (p *Provider) unmarshalClientFailover(d *caddyfile.Dispenser) error {
+	if p.ClientFailover {
+		return d.Err("client_failover is already specified: write it once")
+	}
 	if d.NextArg() {
-		return d.Errf("trustcaptcha takes no argument, got %q: write its options in a block", d.Val())
+		return d.Errf("client_failover takes no argument, got %q: leave it out to turn it off", d.Val())
 	}
-	for d.NextBlock(0) {
-		if err := p.unmarshalOption(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *Provider) unmarshalOption(d *caddyfile.Dispenser) error {
-	switch option := d.Val(); option {
-	case "site_key":
-		return outbound.Text(d, &p.SiteKey, "a UUID")
-	case "api_key":
-		return outbound.Text(d, &p.APIKey, "a key")
-	case "api_url":
-		return outbound.Text(d, &p.APIURL, "a URL")
-	case "script_url":
-		return outbound.Text(d, &p.ScriptURL, "a URL")
-	case "captcha_id":
-		return outbound.Text(d, &p.CaptchaID, "a UUID")
-	case "max_score":
-		return p.unmarshalMaxScore(d)
-	case "client_failover":
-		if p.ClientFailover {
-			return d.Err("client_failover is already specified: write it once")
-		}
-		if d.NextArg() {
-			return d.Errf("client_failover takes no argument, got %q: leave it out to turn it off", d.Val())
-		}
-		p.ClientFailover = true
-		return nil
-	default:
-		if known, err := p.Transport.UnmarshalOption(d); known {
-			return err
-		}
-		return d.Errf("unrecognized subdirective '%s': trustcaptcha has site_key, api_key, api_url, script_url, max_score, captcha_id, client_failover, tls_trusted_ca, proxy and header", option)
-	}
-}
-
-func (p *Provider) unmarshalMaxScore(d *caddyfile.Dispenser) error {
-	if p.MaxScore != nil {
-		return d.Err("max_score is already specified: write it once")
-	}
-	value, err := outbound.Value(d, "a number from 0 to 1")
-	if err != nil {
-		return err
-	}
-	score, err := strconv.ParseFloat(value, 64)
-	if err != nil {
-		return d.Errf("max_score %q is not a number: write one from 0 to 1, such as 0.5", value)
-	}
-	if err := checkScore(score); err != nil {
-		return d.WrapErr(err)
-	}
-	p.MaxScore = &score
+	p.ClientFailover = true
 	return nil
 }
 

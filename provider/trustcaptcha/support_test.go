@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
-	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +15,7 @@ import (
 
 const (
 	testSite    = "11111111-2222-4333-8444-555555555555"
-	testCaptcha = "aaaaaaaa-2222-4333-8444-555555555555"
+	testCaptcha = providertest.TrustCaptchaID
 	testKey     = "ak_0123456789abcdef"
 	testID      = "7a5909d5-bfc1-4f81-b9a9-3bd115b1ea73"
 
@@ -44,49 +41,14 @@ type answer struct {
 
 // serve answers calls, and is strict about them.
 func (g *gateway) serve(s *providertest.Server) providertest.Answerer {
-	return func(c providertest.Call) (int, string) {
-		if c.Method != http.MethodGet || len(c.Body) > 0 {
-			s.Strict("%s with %d bytes", c.Method, len(c.Body))
-		}
-		id, ok := strings.CutPrefix(c.Path, g.prefix+"/v2/verifications/")
-		id, ok2 := strings.CutSuffix(id, "/results")
-		if !ok || !ok2 || strings.Contains(id, "/") || id != strings.ToLower(id) {
-			s.Strict("path %s", c.Path)
-		}
-		query := c.Query.Encode()
-		if query != "" && query != "clientFailover=true" {
-			s.Strict("query %s", query)
-		}
-		for name := range c.Header {
-			switch name {
-			case "Authorization", "Accept", "User-Agent", "Accept-Encoding", "Connection":
-			default:
-				s.Strict("header %s", name)
-			}
-		}
-		if c.Header.Get("Authorization") != "Bearer "+g.key {
-			return http.StatusForbidden, `{"error":"api key"}`
-		}
-		if query != "" {
-			id += "?" + query
-		}
-		if a, ok := g.results[id]; ok {
-			return a.status, a.body
-		}
-		return http.StatusNotFound, `{"error":"unknown"}`
-	}
+	return providertest.TrustCaptcha{Key: g.key, Prefix: g.prefix, Result: func(id string) (int, string) {
+		a := g.results[id]
+		return a.status, a.body
+	}}.Protocol(s)
 }
 
-// good is the result of a passed verification, with all members that the
-// library for Rust 3.0.0 reads.
-func good(id string) string {
-	return fmt.Sprintf(`{"captchaId":"%s","verificationId":"%s","verificationPassed":true,"score":0.1,`+
-		`"decisionType":"DEFAULT","decisionAction":"ALLOW","gatewayFailoverActive":false,"riskScoringEnabled":true,`+
-		`"minimalDataModeEnabled":false,"origin":"https://example.com","ipAddress":"192.0.2.1","countryCode":"DE",`+
-		`"deviceFamily":"DESKTOP","operatingSystem":"LINUX","browser":"FIREFOX",`+
-		`"verificationStartedAt":"2026-11-21T01:57:00Z","verificationFinishedAt":"2026-11-21T01:57:10Z","resultExpiresAt":"2026-11-21T02:57:10Z"}`,
-		testCaptcha, id)
-}
+// good is the result of a passed verification.
+func good(id string) string { return providertest.TrustResult(id) }
 
 // newProvider is a provider at url, changed by change.
 func newProvider(t testing.TB, url string, change func(*Provider)) *Provider {

@@ -11,13 +11,10 @@ package trustcaptcha
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"go.uber.org/zap"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
 	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
@@ -92,23 +89,14 @@ func (*Provider) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves placeholders and prepares the calls. It calls nobody.
 func (p *Provider) Provision(caddy.Context) error {
-	for _, o := range []struct {
-		name, value, standard string
-		to                    *string
-	}{
-		{"site_key", p.SiteKey, "", &p.siteKey},
-		{"api_key", p.APIKey, "", &p.apiKey},
-		{"api_url", p.APIURL, DefaultAPIURL, &p.apiURL},
-		{"script_url", p.ScriptURL, DefaultScriptURL, &p.scriptURL},
-		{"captcha_id", p.CaptchaID, "", &p.captchaID},
-	} {
-		*o.to = o.value
-		if *o.to == "" {
-			*o.to = o.standard
-		}
-		if err := outbound.Resolve(o.name, o.to); err != nil {
-			return fmt.Errorf("trustcaptcha: %w", err)
-		}
+	if err := outbound.ResolveAll(
+		outbound.Setting{Option: "site_key", Written: p.SiteKey, To: &p.siteKey},
+		outbound.Setting{Option: "api_key", Written: p.APIKey, To: &p.apiKey},
+		outbound.Setting{Option: "api_url", Written: p.APIURL, Default: DefaultAPIURL, To: &p.apiURL},
+		outbound.Setting{Option: "script_url", Written: p.ScriptURL, Default: DefaultScriptURL, To: &p.scriptURL},
+		outbound.Setting{Option: "captcha_id", Written: p.CaptchaID, To: &p.captchaID},
+	); err != nil {
+		return fmt.Errorf("trustcaptcha: %w", err)
 	}
 	p.apiURL = strings.TrimRight(p.apiURL, "/")
 	p.maxScore = DefaultMaxScore
@@ -120,7 +108,7 @@ func (p *Provider) Provision(caddy.Context) error {
 		return fmt.Errorf("trustcaptcha: %w", err)
 	}
 	p.client = client
-	p.env = provider.Env{Now: time.Now, Logger: zap.NewNop()} // until Bind
+	p.env = p.env.WithDefaults() // until Bind
 	return nil
 }
 
@@ -157,20 +145,14 @@ func (p *Provider) check() error {
 
 // Bind takes what the host lends.
 func (p *Provider) Bind(env provider.Env) error {
-	if env.Now == nil {
-		env.Now = time.Now
-	}
-	if env.Logger == nil {
-		env.Logger = zap.NewNop()
-	}
-	p.env = env
+	p.env = env.WithDefaults()
 	if !isTestKey(p.apiKey) {
 		return nil
 	}
 	if !env.AllowTestKeys {
 		return errors.New("trustcaptcha: api_key is the one of TrustCaptcha's own tests: write your own, or allow_test_keys")
 	}
-	env.Logger.Warn("the api_key is one for tests")
+	p.env.Logger.Warn("the api_key is one for tests")
 	return nil
 }
 
@@ -182,19 +164,8 @@ func isTestKey(key string) bool {
 
 // Cleanup ends idle connections.
 func (p *Provider) Cleanup() error {
-	if p.client != nil {
-		p.client.Close()
-	}
+	p.client.Close()
 	return nil
-}
-
-// origin returns the origin of a checked URL.
-func origin(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return u.Scheme + "://" + u.Host
 }
 
 // Interface guards.

@@ -2,7 +2,6 @@ package trustcaptcha
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -46,7 +45,7 @@ func (p *Provider) Verify(ctx context.Context, req provider.Request, token provi
 	}
 	switch a.Status {
 	case http.StatusOK:
-		return p.judgeResult(a.Body, c)
+		return p.judgeResult(a, c)
 	case notFound:
 		return fail(provider.TokenInvalid, "TrustCaptcha does not know the verification"), nil
 	case resultExpired:
@@ -97,14 +96,14 @@ func (p *Provider) ask(ctx context.Context, c claim) (outbound.Answer, error) {
 	req.Header.Set("Accept", "application/json")
 	a, err := p.client.Do(req)
 	if err != nil {
-		return a, again(err)
+		return a, outbound.Again(err)
 	}
 	if a.Status == keyInvalid {
 		return a, outbound.Misconfigured("TrustCaptcha refuses the api_key (status 403)")
 	}
 	media, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
 	if media == "text/html" || a.Header.Get("Content-Encoding") != "" {
-		return a, again(outbound.Unavailable(fmt.Sprintf("status %d is not an answer of the results API", a.Status)))
+		return a, outbound.Again(outbound.Unavailable(fmt.Sprintf("status %d is not an answer of the results API", a.Status)))
 	}
 	return a, nil
 }
@@ -122,12 +121,16 @@ type result struct {
 	GatewayFailoverActive *bool    `json:"gatewayFailoverActive"`
 }
 
+// refusing are the decisionActions that refuse. No page lists them; another one
+// refuses as well, and is told.
+var refusing = map[string]bool{"BLOCK": true}
+
 // judgeResult passes a result that says so in every respect. One that is not the
 // protocol is no verdict.
-func (p *Provider) judgeResult(body []byte, c claim) (provider.Verdict, error) {
-	r, wrong := decodeResult(body, c)
+func (p *Provider) judgeResult(a outbound.Answer, c claim) (provider.Verdict, error) {
+	r, wrong := decodeResult(a, c)
 	if wrong != "" {
-		return provider.Verdict{}, again(outbound.Unavailable("the result is not the protocol: " + wrong))
+		return provider.Verdict{}, outbound.Again(outbound.Unavailable("the result is not the protocol: " + wrong))
 	}
 	var score *float64
 	if r.RiskScoringEnabled == nil || *r.RiskScoringEnabled {
@@ -138,7 +141,11 @@ func (p *Provider) judgeResult(body []byte, c claim) (provider.Verdict, error) {
 	case !*r.VerificationPassed:
 		v.Reason, v.Detail = provider.TokenInvalid, "the verification did not pass"
 	case *r.DecisionAction != "ALLOW":
-		v.Reason, v.Detail = provider.TokenInvalid, "TrustCaptcha decided "+word(*r.DecisionAction)
+		action := outbound.Visible(*r.DecisionAction, c.id, p.apiKey)
+		v.Reason, v.Detail = provider.TokenInvalid, "TrustCaptcha decided "+action
+		if !refusing[*r.DecisionAction] {
+			v.Unknown = action
+		}
 	case p.captchaID != "" && (r.CaptchaID == nil || !strings.EqualFold(*r.CaptchaID, p.captchaID)):
 		v.Reason, v.Detail = provider.TokenInvalid, "the result is another CAPTCHA's than captcha_id"
 	case score != nil && *score > p.maxScore:
@@ -153,9 +160,9 @@ func (p *Provider) judgeResult(body []byte, c claim) (provider.Verdict, error) {
 
 // decodeResult returns a result of which every member that counts has its type,
 // or what is wrong.
-func decodeResult(body []byte, c claim) (r result, wrong string) {
-	switch err := json.Unmarshal(body, &r); {
-	case err != nil:
+func decodeResult(a outbound.Answer, c claim) (r result, wrong string) {
+	switch {
+	case !a.Object(&r):
 		return r, "not JSON, or a member of another type"
 	case r.VerificationPassed == nil || r.DecisionAction == nil || r.VerificationID == nil:
 		return r, "verificationPassed, decisionAction or verificationId is missing"
@@ -184,22 +191,5 @@ func fail(reason provider.Reason, detail string) provider.Verdict {
 }
 
 func unexpected(a outbound.Answer) error {
-	return again(outbound.Unavailable(fmt.Sprintf("unexpected status %d", a.Status)))
-}
-
-// again marks a fault as one after which the same question may be put again.
-func again(err error) error {
-	var f *provider.Fault
-	if errors.As(err, &f) && f.Class == provider.Unavailable {
-		f.Again = true
-	}
-	return err
-}
-
-// word is a provider's keyword for the log, if it is one.
-func word(s string) string {
-	if s == "" || len(s) > 32 || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != "" {
-		return "something unknown"
-	}
-	return s
+	return outbound.Again(outbound.Unavailable(fmt.Sprintf("unexpected status %d", a.Status)))
 }

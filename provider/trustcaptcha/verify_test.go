@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-captcha/caddy-captcha/internal/providertest"
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 func TestFaults(t *testing.T) {
@@ -113,7 +114,7 @@ func TestStatuses(t *testing.T) {
 }
 
 // TestResult changes one member after the other of a good result.
-func TestResult(t *testing.T) {
+func TestResultD62D63(t *testing.T) {
 	const unavailable = "unavailable"
 	for _, tc := range []struct{ name, member, value, want string }{
 		{"as it is", "", "", "pass"},
@@ -123,7 +124,8 @@ func TestResult(t *testing.T) {
 		{"passed is missing", "verificationPassed", "", unavailable},
 		{"did not pass", "verificationPassed", `false`, "token-invalid"},
 		{"blocked", "decisionAction", `"BLOCK"`, "token-invalid"},
-		{"allowed in lower case", "decisionAction", `"allow"`, "token-invalid"},
+		{"allowed in lower case", "decisionAction", `"allow"`, "token-invalid, unknown allow"},
+		{"another decision", "decisionAction", `"\nASK ` + testKey + `"`, "token-invalid, unknown ?ASK (hidden)"},
 		{"the decision is a list", "decisionAction", `["ALLOW"]`, unavailable},
 		{"no decision", "decisionAction", "", unavailable},
 		{"another id", "verificationId", `"` + realID + `"`, unavailable},
@@ -154,7 +156,7 @@ func TestResult(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			body := change(t, good(testID), tc.member, tc.value)
 			p := newProvider(t, "", func(p *Provider) { p.CaptchaID = testCaptcha })
-			verdict, err := p.judgeResult([]byte(body), claim{id: testID})
+			verdict, err := p.judgeResult(answerOf(body), claim{id: testID})
 			if got := told(verdict, err); got != tc.want {
 				t.Errorf("%+v, %v: got %s, want %s", verdict, err, got, tc.want)
 			}
@@ -166,6 +168,8 @@ func TestResult(t *testing.T) {
 		})
 	}
 }
+
+func answerOf(body string) outbound.Answer { return outbound.Answer{Status: 200, Body: []byte(body)} }
 
 // change sets one member of a JSON object, or removes it.
 func change(t *testing.T, doc, member, value string) string {
@@ -194,6 +198,8 @@ func told(v provider.Verdict, err error) string {
 		return "pass"
 	case v.Outcome == provider.ProviderFailover:
 		return "failover"
+	case v.Unknown != "":
+		return string(v.Reason) + ", unknown " + v.Unknown
 	}
 	return string(v.Reason)
 }
@@ -201,14 +207,14 @@ func told(v provider.Verdict, err error) string {
 func TestScoringTurnedOff(t *testing.T) {
 	for _, score := range []string{"", "null", "0.9", "-1"} {
 		body := change(t, change(t, good(testID), "riskScoringEnabled", "false"), "score", score)
-		v, err := newProvider(t, "", nil).judgeResult([]byte(body), claim{id: testID})
+		v, err := newProvider(t, "", nil).judgeResult(answerOf(body), claim{id: testID})
 		if err != nil || v.Outcome != provider.Pass || v.Score != nil {
 			t.Errorf("score %q: %+v, %v", score, v, err)
 		}
 	}
 	zero := 0.0
 	p := newProvider(t, "", func(p *Provider) { p.MaxScore = &zero })
-	if v, _ := p.judgeResult([]byte(good(testID)), claim{id: testID}); v.Reason != provider.ScoreTooLow {
+	if v, _ := p.judgeResult(answerOf(good(testID)), claim{id: testID}); v.Reason != provider.ScoreTooLow {
 		t.Errorf("max_score 0: %+v", v)
 	}
 }
@@ -223,7 +229,7 @@ func TestGatewayFailoverIsNoPassByItself(t *testing.T) {
 		{"captchaId", `"` + testSite + `"`, "token-invalid"},
 	} {
 		p := newProvider(t, "", func(p *Provider) { p.CaptchaID = testCaptcha })
-		v, err := p.judgeResult([]byte(change(t, failedOver, tc.member, tc.value)), claim{id: testID})
+		v, err := p.judgeResult(answerOf(change(t, failedOver, tc.member, tc.value)), claim{id: testID})
 		if told(v, err) != tc.want {
 			t.Errorf("%s %s: %+v, %v", tc.member, tc.value, v, err)
 		}
@@ -232,7 +238,7 @@ func TestGatewayFailoverIsNoPassByItself(t *testing.T) {
 
 // TestWhatIsCalled pins that nothing of a token but its id is sent, and only to
 // the configured URL.
-func TestWhatIsCalled(t *testing.T) {
+func TestWhatIsCalledD66(t *testing.T) {
 	g := &gateway{key: testKey, prefix: "/tc", results: map[string]answer{testID: {200, good(testID)}}}
 	s := providertest.Serve(t, g.serve)
 	p := newProvider(t, s.URL()+"/tc/", failover) // the slash at the end goes
@@ -300,7 +306,7 @@ func FuzzResult(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		v, err := p.judgeResult(body, claim{id: testID})
+		v, err := p.judgeResult(answerOf(string(body)), claim{id: testID})
 		if err != nil {
 			if v.Outcome != provider.Fail || v.Score != nil {
 				t.Fatalf("%q: %+v with an error", body, v)

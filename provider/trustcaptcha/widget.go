@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
 // glue hands over what the widget says. By itself it puts the token into a
@@ -36,8 +37,8 @@ func (p *Provider) Widget() provider.Widget {
 		Markup:  b.String(),
 		Glue:    glue,
 		CSP: map[string][]string{
-			"script-src":  {origin(p.scriptURL)},
-			"connect-src": {origin(p.apiURL)},
+			"script-src":  {outbound.Origin(p.scriptURL)},
+			"connect-src": {outbound.Origin(p.apiURL)},
 			"worker-src":  {"blob:"},
 			"style-src":   {"'unsafe-inline'"},
 		},

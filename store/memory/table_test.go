@@ -51,7 +51,7 @@ func TestClaim(t *testing.T) {
 	wantClaim(t, x, "a", c.in(time.Minute), false)
 }
 
-func TestClaimTimes(t *testing.T) {
+func TestClaimTimesD118(t *testing.T) {
 	c := newClock()
 	x := c.table(100)
 	wantClaim(t, x, "over", c.now(), false)
@@ -67,7 +67,7 @@ func TestClaimTimes(t *testing.T) {
 	wantClaim(t, x, "far", c.in(time.Minute), false)
 }
 
-func TestClaimExactlyOnce(t *testing.T) {
+func TestClaimExactlyOnceD52(t *testing.T) {
 	x := newClock().table(MaxClaims)
 	until := x.now().Add(time.Hour)
 	const callers, keys = 1000, 5
@@ -152,7 +152,7 @@ func TestCountDoesNotWrap(t *testing.T) {
 
 // A full store neither forgets a live claim nor takes another one, and has
 // room again as soon as time allows.
-func TestFull(t *testing.T) {
+func TestFullD54(t *testing.T) {
 	c := newClock()
 	const limit = 1000
 	x := c.table(limit)

@@ -1,42 +1,11 @@
-package siteverify
+package providertest
 
 import (
 	"fmt"
 	"strings"
 
-	"github.com/caddy-captcha/caddy-captcha/internal/providertest"
 	"github.com/caddy-captcha/caddy-captcha/provider"
 )
-
-const (
-	siteKey = "site-key-1234567890"
-	secret  = "secret-key-that-nobody-may-read"
-)
-
-// row is what one provider really receives and answers.
-type row struct {
-	preset *preset
-	token  string // a good one; default goodToken
-	path   string // of the call; default /verify
-
-	contentType string
-	params      string            // what is sent, as "name=value …"; $token, $secret, $key stand for themselves
-	headers     map[string]string // likewise
-
-	pass string // the answer to a good token
-	// refuse makes the answer with one code.
-	refuse func(code string) (status int, body string)
-	// codes are all documented codes: what each means in the answer to a
-	// client's token, and after a slash to a probe's, where that differs.
-	codes map[string]string
-	// junk is the code in the answer to a token that nobody was given.
-	junk string
-	// answers are further whole answers: "<status> <body>": meaning.
-	answers map[string]string
-	classes map[providertest.Fault]provider.Class
-}
-
-const goodToken = "0.good-token_AbCdEf&=%+secret"
 
 // withCodes answers as Google's siteverify does, which others copied.
 func withCodes(code string) (int, string) {
@@ -76,12 +45,14 @@ func strictTypes(member string) map[string]string {
 	}
 }
 
-var rows = []row{{
-	preset: &turnstile,
-	params: "secret=$secret response=$token idempotency_key=$uuid",
-	pass:   `{"success":true,"challenge_ts":"2026-05-04T12:00:00.000Z","hostname":"example.com","error-codes":[],"action":"login","cdata":"","metadata":{"interactive":false}}`,
-	refuse: withCodes,
-	codes: map[string]string{
+// Siteverifies are the providers of the family, in no order.
+var Siteverifies = []Siteverify{{
+	Name:   "turnstile",
+	Field:  "cf-turnstile-response",
+	Params: "secret=$secret response=$token idempotency_key=$uuid",
+	Pass:   `{"success":true,"challenge_ts":"2026-05-04T12:00:00.000Z","hostname":"example.com","error-codes":[],"action":"login","cdata":"","metadata":{"interactive":false}}`,
+	Refuse: withCodes,
+	Codes: map[string]string{
 		"missing-input-secret":   "misconfigured",
 		"invalid-input-secret":   "misconfigured",
 		"missing-input-response": "token-missing",
@@ -90,14 +61,14 @@ var rows = []row{{
 		"bad-request":            "token-invalid",
 		"internal-error":         "unavailable",
 	},
-	junk: "invalid-input-response",
-	answers: merge(strictTypes("success"), map[string]string{
+	Junk: "invalid-input-response",
+	Answers: merge(strictTypes("success"), map[string]string{
 		`400 {"success":false,"error-codes":["invalid-input-secret"]}`:                          "misconfigured",
 		`200 {"success":false,"error-codes":["invalid-input-response","invalid-input-secret"]}`: "misconfigured",
 		`200 {"success":false,"error-codes":[]}`:                                                "token-invalid",
 		`200 {"success":false}`:                                                                 "token-invalid",
-		`200 {"success":false,"error-codes":["what-is-this"]}`:                                  "token-invalid",
-		`200 {"success":false,"error-codes":"invalid-input-secrets"}`:                           "token-invalid",
+		`200 {"success":false,"error-codes":["what-is-this"]}`:                                  "token-invalid, unknown what-is-this",
+		`200 {"success":false,"error-codes":"invalid-input-secrets"}`:                           "token-invalid, unknown invalid-input-secrets",
 		`200 {"success":false,"error-codes":[true]}`:                                            "unavailable",
 		`200 {"success":true,"hostname":"evil.example"}`:                                        "hostname-mismatch",
 		`200 {"success":true,"hostname":1}`:                                                     "unavailable",
@@ -106,11 +77,12 @@ var rows = []row{{
 		`403 {"success":true}`:                                                                  "unavailable",
 	}),
 }, {
-	preset: &hcaptcha,
-	params: "secret=$secret response=$token sitekey=$key",
-	pass:   `{"success":true,"challenge_ts":"2026-05-04T12:00:00.000Z","hostname":"example.com","credit":true,"error-codes":[]}`,
-	refuse: withCodes,
-	codes: map[string]string{
+	Name:   "hcaptcha",
+	Field:  "h-captcha-response",
+	Params: "secret=$secret response=$token sitekey=$key",
+	Pass:   `{"success":true,"challenge_ts":"2026-05-04T12:00:00.000Z","hostname":"example.com","credit":true,"error-codes":[]}`,
+	Refuse: withCodes,
+	Codes: map[string]string{
 		"missing-input-secret":             "misconfigured",
 		"invalid-input-secret":             "misconfigured",
 		"not-using-dummy-secret":           "misconfigured",
@@ -125,24 +97,26 @@ var rows = []row{{
 		"sitekey-secret-mismatch":          "token-invalid/misconfigured",
 		"not-using-dummy-passcode":         "token-invalid/misconfigured",
 	},
-	junk:    "invalid-input-response",
-	answers: strictTypes("success"),
+	Junk:    "invalid-input-response",
+	Answers: strictTypes("success"),
 }, {
-	preset:  &recaptcha,
-	params:  "secret=$secret response=$token",
-	pass:    `{"success":true,"challenge_ts":"2026-05-04T12:00:00Z","hostname":"example.com"}`,
-	refuse:  withCodes,
-	codes:   recaptchaCodes,
-	junk:    "invalid-input-response",
-	answers: strictTypes("success"),
+	Name:    "recaptcha",
+	Field:   "g-recaptcha-response",
+	Params:  "secret=$secret response=$token",
+	Pass:    `{"success":true,"challenge_ts":"2026-05-04T12:00:00Z","hostname":"example.com"}`,
+	Refuse:  withCodes,
+	Codes:   recaptchaCodes,
+	Junk:    "invalid-input-response",
+	Answers: strictTypes("success"),
 }, {
-	preset: &recaptcha3,
-	params: "secret=$secret response=$token",
-	pass:   `{"success":true,"challenge_ts":"2026-05-04T12:00:00Z","hostname":"example.com","score":0.9,"action":"login"}`,
-	refuse: withCodes,
-	codes:  recaptchaCodes,
-	junk:   "invalid-input-response",
-	answers: merge(strictTypes("success"), map[string]string{
+	Name:   "recaptcha3",
+	Field:  "g-recaptcha-response",
+	Params: "secret=$secret response=$token",
+	Pass:   `{"success":true,"challenge_ts":"2026-05-04T12:00:00Z","hostname":"example.com","score":0.9,"action":"login"}`,
+	Refuse: withCodes,
+	Codes:  recaptchaCodes,
+	Junk:   "invalid-input-response",
+	Answers: merge(strictTypes("success"), map[string]string{
 		`200 {"success":true,"score":0.5}`:   "pass",
 		`200 {"success":true,"score":0.4}`:   "score-too-low",
 		`200 {"success":true,"score":0}`:     "score-too-low",
@@ -150,13 +124,14 @@ var rows = []row{{
 		`200 {"success":true,"score":"0.9"}`: "unavailable",
 	}),
 }, {
-	preset:      &recaptchaEnterprise,
-	contentType: "application/json",
-	params:      "event.token=$token event.siteKey=$key",
-	headers:     map[string]string{"X-Goog-Api-Key": "$secret"},
-	pass: `{"name":"projects/1/assessments/1","event":{"token":"x"},"riskAnalysis":{"score":0.9,"reasons":[]},` +
+	Name:        "recaptcha_enterprise",
+	Field:       "g-recaptcha-response",
+	ContentType: "application/json",
+	Params:      "event.token=$token event.siteKey=$key",
+	Headers:     map[string]string{"X-Goog-Api-Key": "$secret"},
+	Pass: `{"name":"projects/1/assessments/1","event":{"token":"x"},"riskAnalysis":{"score":0.9,"reasons":[]},` +
 		`"tokenProperties":{"valid":true,"invalidReason":"INVALID_REASON_UNSPECIFIED","hostname":"example.com","action":"login"}}`,
-	refuse: func(code string) (int, string) {
+	Refuse: func(code string) (int, string) {
 		switch code {
 		case "PERMISSION_DENIED":
 			return 403, `{"error":{"code":403,"message":"…","status":"PERMISSION_DENIED"}}`
@@ -169,7 +144,7 @@ var rows = []row{{
 		}
 		return 200, fmt.Sprintf(`{"riskAnalysis":{"score":0},"tokenProperties":{"valid":false,"invalidReason":%q}}`, code)
 	},
-	codes: map[string]string{
+	Codes: map[string]string{
 		"MALFORMED":              "token-invalid",
 		"EXPIRED":                "token-expired",
 		"DUPE":                   "token-duplicate",
@@ -184,8 +159,8 @@ var rows = []row{{
 		"INVALID_ARGUMENT":       "token-invalid/misconfigured",
 		"RESOURCE_EXHAUSTED":     "throttled",
 	},
-	junk: "MALFORMED",
-	answers: map[string]string{
+	Junk: "MALFORMED",
+	Answers: map[string]string{
 		`200 {"tokenProperties":{"valid":"true"},"riskAnalysis":{"score":1}}`:                         "unavailable",
 		`200 {"tokenProperties":{},"riskAnalysis":{"score":1}}`:                                       "unavailable",
 		`200 {"tokenProperties":true,"riskAnalysis":{"score":1}}`:                                     "unavailable",
@@ -195,21 +170,22 @@ var rows = []row{{
 		`200 {"tokenProperties":{"valid":true,"hostname":"evil.example"},"riskAnalysis":{"score":1}}`: "hostname-mismatch",
 		`403 nothing`: "misconfigured",
 	},
-	classes: map[providertest.Fault]provider.Class{providertest.Status403: provider.Misconfigured},
+	Classes: map[Fault]provider.Class{Status403: provider.Misconfigured},
 }, {
-	preset:      &friendlycaptcha,
-	contentType: "application/json",
-	params:      "response=$token sitekey=$key",
-	headers:     map[string]string{"X-Api-Key": "$secret"},
-	pass:        `{"success":true,"data":{"event_id":"ev_1","challenge":{"timestamp":"2026-05-04T12:00:00Z","origin":"https://example.com:8443"},"risk_intelligence":null}}`,
-	refuse: func(code string) (int, string) {
+	Name:        "friendlycaptcha",
+	Field:       "frc-captcha-response",
+	ContentType: "application/json",
+	Params:      "response=$token sitekey=$key",
+	Headers:     map[string]string{"X-Api-Key": "$secret"},
+	Pass:        `{"success":true,"data":{"event_id":"ev_1","challenge":{"timestamp":"2026-05-04T12:00:00Z","origin":"https://example.com:8443"},"risk_intelligence":null}}`,
+	Refuse: func(code string) (int, string) {
 		status := map[string]int{"auth_required": 401, "auth_invalid": 401, "sitekey_invalid": 400, "response_missing": 400, "bad_request": 400}[code]
 		if status == 0 {
 			status = 200
 		}
 		return status, fmt.Sprintf(`{"success":false,"error":{"error_code":%q,"detail":"…"}}`, code)
 	},
-	codes: map[string]string{
+	Codes: map[string]string{
 		"auth_required":      "misconfigured",
 		"auth_invalid":       "misconfigured",
 		"sitekey_invalid":    "misconfigured",
@@ -219,8 +195,8 @@ var rows = []row{{
 		"response_duplicate": "token-duplicate",
 		"bad_request":        "token-invalid",
 	},
-	junk: "response_invalid",
-	answers: merge(strictTypes("success"), map[string]string{
+	Junk: "response_invalid",
+	Answers: merge(strictTypes("success"), map[string]string{
 		`200 {"success":true,"data":{"challenge":{"origin":"https://evil.example"}}}`: "hostname-mismatch",
 		`200 {"success":true,"data":{"challenge":{"origin":"https://"}}}`:             "hostname-mismatch",
 		`401 nothing`:                          "misconfigured",
@@ -229,47 +205,49 @@ var rows = []row{{
 		`402 {"success":false,"error":"paid"}`: "unavailable",
 	}),
 }, {
-	preset:      &mcaptcha,
-	contentType: "application/json",
-	params:      "token=$token key=$key secret=$secret",
-	pass:        `{"valid":true}`,
-	refuse: func(code string) (int, string) {
+	Name:        "mcaptcha",
+	Field:       "mcaptcha__token",
+	ContentType: "application/json",
+	Params:      "token=$token key=$key secret=$secret",
+	Pass:        `{"valid":true}`,
+	Refuse: func(code string) (int, string) {
 		status := 404
 		if code == "Wrong password" {
 			status = 401
 		}
 		return status, fmt.Sprintf(`{"error":%q}`, code)
 	},
-	codes: map[string]string{
+	Codes: map[string]string{
 		"Wrong password":                        "misconfigured",
 		"Token not found. Is token registered?": "misconfigured",
 	},
-	answers: merge(strictTypes("valid"), map[string]string{
+	Answers: merge(strictTypes("valid"), map[string]string{
 		`200 {"valid":false}`:  "token-invalid",
 		`200 {"success":true}`: "unavailable",
 		`401 nothing`:          "unavailable",
 	}),
 }, {
-	preset:      &capjs,
-	token:       "a5363f203231e59d:1defeb2e40353e34d895039ebf73d9",
-	contentType: "application/json",
-	params:      "secret=$secret response=$token",
-	pass:        `{"success":true}`,
-	refuse: func(code string) (int, string) {
+	Name:        "cap",
+	Field:       "cap-token",
+	Token:       func(siteKey string) string { return siteKey + ":a5363f203231e59d:1defeb2e40353e34d895039ebf73d9" },
+	ContentType: "application/json",
+	Params:      "secret=$secret response=$token",
+	Pass:        `{"success":true}`,
+	Refuse: func(code string) (int, string) {
 		status := map[string]int{"Missing required parameters": 400, "Token expired": 403}[code]
 		if status == 0 {
 			status = 404
 		}
 		return status, fmt.Sprintf(`{"error":%q}`, code)
 	},
-	codes: map[string]string{
+	Codes: map[string]string{
 		"Missing required parameters": "token-invalid",
 		"Token not found":             "token-duplicate",
 		"Token expired":               "token-expired",
 		"Invalid site key or secret":  "token-invalid/misconfigured",
 	},
-	junk: "Token not found",
-	answers: merge(strictTypes("success"), map[string]string{
+	Junk: "Token not found",
+	Answers: merge(strictTypes("success"), map[string]string{
 		`403 {"error":"Invalid site key or secret"}`:                "token-invalid/misconfigured",
 		`200 {"success":false}`:                                     "token-invalid",
 		`403 nothing`:                                               "unavailable",
@@ -278,31 +256,32 @@ var rows = []row{{
 		`404 {"success":true,"error":"Invalid site key or secret"}`: "token-invalid/misconfigured",
 	}),
 }, {
-	preset:      &privatecaptcha,
-	contentType: "text/plain",
-	params:      "$token",
-	headers:     map[string]string{"X-Api-Key": "$secret", "X-Pc-Sitekey": "$key"},
-	pass:        `{"success":true,"timestamp":"2026-05-04T12:00:00Z","origin":"example.com","code":0}`,
-	refuse: func(code string) (int, string) {
+	Name:        "privatecaptcha",
+	Field:       "private-captcha-solution",
+	ContentType: "text/plain",
+	Params:      "$token",
+	Headers:     map[string]string{"X-Api-Key": "$secret", "X-Pc-Sitekey": "$key"},
+	Pass:        `{"success":true,"timestamp":"2026-05-04T12:00:00Z","origin":"example.com","code":0}`,
+	Refuse: func(code string) (int, string) {
 		success := "false"
 		if code == "10" {
 			success = "true"
 		}
 		return 200, `{"success":` + success + `,"code":` + code + `}`
 	},
-	codes: map[string]string{
+	Codes: map[string]string{
 		"1": "unavailable", "2": "token-duplicate", "3": "token-invalid", "4": "token-invalid", "5": "token-expired",
 		"6": "token-invalid/misconfigured", "7": "token-invalid/misconfigured", "8": "token-duplicate",
 		"9": "unavailable", "10": "token-invalid", "11": "token-invalid", "12": "token-invalid/misconfigured",
 	},
-	junk: "4",
-	answers: map[string]string{
+	Junk: "4",
+	Answers: map[string]string{
 		`200 {"success":true}`:                                  "unavailable",
 		`200 {"code":0}`:                                        "unavailable",
 		`200 {"success":true,"code":"0"}`:                       "unavailable",
 		`200 {"success":"true","code":0}`:                       "unavailable",
-		`200 {"success":false,"code":0}`:                        "token-invalid",
-		`200 {"success":true,"code":13}`:                        "token-invalid",
+		`200 {"success":false,"code":0}`:                        "token-invalid, unknown 0",
+		`200 {"success":true,"code":13}`:                        "token-invalid, unknown 13",
 		`200 {"success":true,"code":8}`:                         "token-duplicate",
 		`200 {"success":true,"code":9,"origin":"example.com"}`:  "failover",
 		`200 {"success":true,"code":9,"origin":"evil.example"}`: "hostname-mismatch",
@@ -312,36 +291,38 @@ var rows = []row{{
 		`403 nothing`: "misconfigured",
 		`404 nothing`: "unavailable",
 	},
-	classes: map[providertest.Fault]provider.Class{providertest.Status403: provider.Misconfigured},
+	Classes: map[Fault]provider.Class{Status403: provider.Misconfigured},
 }, {
-	preset:      &prosopo,
-	token:       prosopoToken(siteKey),
-	contentType: "application/json",
-	params:      "secret=$secret token=$token",
-	pass:        `{"status":"ok","verified":true,"score":0.1}`,
-	refuse: func(code string) (int, string) {
+	Name:        "prosopo",
+	Field:       "procaptcha-response",
+	Token:       ProsopoToken,
+	ContentType: "application/json",
+	Params:      "secret=$secret token=$token",
+	Pass:        `{"status":"ok","verified":true,"score":0.1}`,
+	Refuse: func(code string) (int, string) {
 		return 400, fmt.Sprintf(`{"error":{"message":"…","key":%q,"code":400}}`, code)
 	},
-	codes: map[string]string{
+	Codes: map[string]string{
 		"API.SITE_KEY_NOT_REGISTERED": "token-invalid/misconfigured",
 		"API.INVALID_SITE_KEY":        "token-invalid/misconfigured",
 		"API.BAD_REQUEST":             "token-invalid",
 		"CAPTCHA.PARSE_ERROR":         "token-invalid",
 		"CAPTCHA.NO_SESSION_FOUND":    "token-expired",
 	},
-	junk: "CAPTCHA.NO_SESSION_FOUND",
-	answers: merge(strictTypes("verified"), map[string]string{
+	Junk: "CAPTCHA.NO_SESSION_FOUND",
+	Answers: merge(strictTypes("verified"), map[string]string{
 		`200 {"status":"ok","verified":false}`: "token-invalid",
 		`200 {"status":"ok"}`:                  "unavailable",
 	}),
 }, {
-	preset: &mtcaptcha,
-	params: "?privatekey=$secret token=$token",
-	pass:   `{"success":true,"tokeninfo":{"v":"1.0","code":201,"codeDesc":"valid:captcha-solved","tokID":"ae1e","timestampSec":1552185983,"hostname":"example.com","isDevHost":false,"action":"login","ip":"192.0.2.1"}}`,
-	refuse: func(code string) (int, string) {
+	Name:   "mtcaptcha",
+	Field:  "mtcaptcha-verifiedtoken",
+	Params: "?privatekey=$secret token=$token",
+	Pass:   `{"success":true,"tokeninfo":{"v":"1.0","code":201,"codeDesc":"valid:captcha-solved","tokID":"ae1e","timestampSec":1552185983,"hostname":"example.com","isDevHost":false,"action":"login","ip":"192.0.2.1"}}`,
+	Refuse: func(code string) (int, string) {
 		return 200, fmt.Sprintf(`{"success":false,"fail_codes":[%q]}`, code)
 	},
-	codes: map[string]string{
+	Codes: map[string]string{
 		"missing-input-privatekey":   "misconfigured",
 		"invalid-privatekey":         "misconfigured",
 		"expired-sitekey-or-account": "misconfigured",
@@ -353,24 +334,25 @@ var rows = []row{{
 		"token-duplicate-cal":        "token-duplicate",
 		"privatekey-mismatch-token":  "token-invalid/misconfigured",
 	},
-	junk:    "invalid-token",
-	answers: strictTypes("success"),
+	Junk:    "invalid-token",
+	Answers: strictTypes("success"),
 }, {
-	preset: &yandex,
-	params: "secret=$secret token=$token",
-	pass:   `{"status":"ok","message":"","host":"example.com:8080"}`,
-	refuse: func(code string) (int, string) {
+	Name:   "yandex",
+	Field:  "smart-token",
+	Params: "secret=$secret token=$token",
+	Pass:   `{"status":"ok","message":"","host":"example.com:8080"}`,
+	Refuse: func(code string) (int, string) {
 		return 200, fmt.Sprintf(`{"status":"failed","message":%q}`, code)
 	},
-	codes: map[string]string{
+	Codes: map[string]string{
 		"":                          "token-invalid",
 		"Invalid or expired Token.": "token-expired",
 		"Token invalid or expired.": "token-expired",
 		"Authentication failed. Secret has not provided.": "misconfigured",
 		"Authentication failed. Invalid secret.":          "misconfigured",
 	},
-	junk: "Invalid or expired Token.",
-	answers: map[string]string{
+	Junk: "Invalid or expired Token.",
+	Answers: map[string]string{
 		`200 {"status":"ok","message":""}`:                       "pass",
 		`200 {"status":"ok","message":"","host":""}`:             "failover",
 		`200 {"status":"ok","message":"","host":"evil.example"}`: "hostname-mismatch",

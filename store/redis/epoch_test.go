@@ -1,0 +1,146 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/fleettest"
+)
+
+// A lost memory is noticed by every node, in the claim that would spend a token a
+// second time, and for no other reason.
+func TestLostMemoryIsNoticed(t *testing.T) {
+	for name, lose := range map[string]func(t *testing.T, r *fleettest.Redis){
+		"flush": func(_ *testing.T, r *fleettest.Redis) { r.Do("FLUSHALL") },
+		"restart": func(_ *testing.T, r *fleettest.Redis) {
+			r.Kill()
+			r.Restart()
+		},
+		"old snapshot": func(t *testing.T, r *fleettest.Redis) {
+			// what it saved has the epoch, and not the token
+			r.Kill()
+			if err := os.Rename(filepath.Join(r.Dir, "kept.rdb"), filepath.Join(r.Dir, "dump.rdb")); err != nil {
+				t.Fatal(err)
+			}
+			r.Restart()
+			if r.Do("EXISTS", "captcha:{00}:epoch") != ":1" {
+				t.Fatal("the snapshot was not restored")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := fleettest.StartRedis(t)
+			a, b := node(t, at(server)), node(t, at(server))
+			claim(t, a, "connect")
+			claim(t, b, "connect")
+			since := a.Since()
+			if since.IsZero() || !since.Equal(b.Since()) {
+				t.Fatalf("the memory begins at %s for one node and at %s for the other", since, b.Since())
+			}
+			server.Do("SAVE")
+			if err := os.Rename(filepath.Join(server.Dir, "dump.rdb"), filepath.Join(server.Dir, "kept.rdb")); err != nil {
+				t.Fatal(err)
+			}
+			issued := since.Add(time.Millisecond)
+			fleettest.Until(t, "the first second to pass", 5*time.Second, func() bool { return time.Now().After(issued) })
+			if !claim(t, a, "token") || claim(t, b, "token") {
+				t.Fatal("a claim does not hold")
+			}
+			if !a.Since().Equal(since) || !b.Since().Equal(since) {
+				t.Fatal("the memory began anew without a loss")
+			}
+			lose(t, server)
+			for i, n := range []*Redis{b, a} {
+				if first := claim(t, n, "token"); first && !n.Since().After(issued) {
+					t.Errorf("node %d claimed the token a second time, and believes that its memory begins at %s", i, n.Since())
+				}
+				if !n.Since().After(issued) {
+					t.Errorf("node %d has not noticed", i)
+				}
+			}
+			later := a.Since()
+			claim(t, a, "more")
+			claim(t, b, "more")
+			if !a.Since().Equal(later) {
+				t.Error("noticed twice")
+			}
+		})
+	}
+}
+
+// A node that only comes after the loss believes the others.
+func TestNewNodeKnowsWhenTheMemoryBegan(t *testing.T) {
+	server := fleettest.StartRedis(t)
+	a := node(t, at(server))
+	claim(t, a, "x")
+	server.Do("FLUSHALL")
+	claim(t, a, "x")
+	b := node(t, at(server))
+	claim(t, b, "x")
+	if !b.Since().Equal(a.Since()) || a.Since().Before(time.Now().Add(-time.Minute)) {
+		t.Errorf("%s and %s", a.Since(), b.Since())
+	}
+}
+
+// The replica that takes over may not know what was spent last.
+func TestFailoverIsNoticed(t *testing.T) {
+	r, master, replica := startReplicas(t)
+	a, b := node(t, r), node(t, r)
+	claim(t, a, "connect")
+	claim(t, b, "connect")
+	since := a.Since()
+	master.Kill()
+	fleettest.Until(t, "the failover", 60*time.Second, func() bool {
+		return strings.HasPrefix(replica.Ask("ROLE"), "*3") && replica.Ask("EVAL", `return redis.call('INFO','replication'):match('role:(%a+)')`, "0") == "master"
+	})
+	claim(t, a, "token")
+	claim(t, b, "token")
+	if !a.Since().After(since) || !b.Since().After(since) {
+		t.Errorf("not noticed: %s, %s, was %s", a.Since(), b.Since(), since)
+	}
+}
+
+// Words that cannot be right.
+func TestOddEpochs(t *testing.T) {
+	now := time.Now()
+	for _, epoch := range []string{"", "x", "x y", "-5 a", fmt.Sprint(now.Add(time.Hour).UnixMilli()) + " a", "99999999999999999999 a"} {
+		var m memory
+		m.learn(0, epoch+" first", now)
+		m.learn(0, epoch+" second", now)
+		if m.begin().Before(now) || m.begin().After(now.Add(margin)) {
+			t.Errorf("%q: the memory begins at %s", epoch, m.begin())
+		}
+	}
+	var m memory
+	m.learn(0, "1000 old", now)
+	if m.begin().UnixMilli() != 1000 {
+		t.Errorf("an old memory begins at %s", m.begin())
+	}
+	m.learn(0, "2000 another one that claims to be old", now)
+	if m.begin().Before(now) {
+		t.Errorf("a memory that is new to us begins at %s", m.begin())
+	}
+}
+
+func TestErrorsAreErrors(t *testing.T) {
+	server := fleettest.StartRedis(t, "--maxmemory", "100mb", "--maxmemory-policy", "noeviction")
+	n := node(t, at(server))
+	claim(t, n, "connect")
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	if ok, err := n.Claim(t.Context(), "full", soon()); ok || err == nil {
+		t.Errorf("a full server: %t, %v", ok, err)
+	}
+	server.Do("CONFIG", "SET", "maxmemory", "0")
+	server.Pause()
+	defer server.Continue()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if ok, err := n.Claim(ctx, "paused", soon()); ok || err == nil {
+		t.Errorf("a paused server: %t, %v", ok, err)
+	}
+}
