@@ -104,7 +104,7 @@ func TestNothingElseIsAllowed(t *testing.T) {
 		"'sha256-h'", "'strict-dynamic'", "https://w.example",
 	}
 	changed := 0
-	for range 4000 {
+	for range 1000 {
 		var policies []string
 		for range 1 + r.IntN(2) {
 			var directives []string
@@ -129,7 +129,7 @@ func TestNothingElseIsAllowed(t *testing.T) {
 			compare(t, p, strings.Split(after, ",")[i])
 		}
 	}
-	if changed < 2000 {
+	if changed < 500 {
 		t.Errorf("only %d policies were extended", changed)
 	}
 }

@@ -192,10 +192,7 @@ func attributes(text []byte) map[string]string {
 }
 
 // known returns the name of an element that matters, and an empty one for others.
-func known(name []byte) string {
-	n, _ := names[string(name)]
-	return n
-}
+func known(name []byte) string { return names[string(name)] }
 
 // The elements that matter.
 var (
