@@ -3,6 +3,8 @@ package captcha
 import (
 	"net/http"
 	"reflect"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // headersPackage is Caddy's header directive.
@@ -29,4 +31,60 @@ func belowHeaders(w http.ResponseWriter) http.ResponseWriter {
 			below = w
 		}
 	}
+}
+
+// deferredHeaders returns the deferred header operations of the site, the
+// innermost first: the order in which they are applied.
+func deferredHeaders(w http.ResponseWriter) (list []reflect.Value) {
+	for {
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return list
+		}
+		v := reflect.ValueOf(w)
+		if v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct && v.Elem().Type().PkgPath() == headersPackage && wrapperOf(v) != nil {
+			list = append(list, v)
+		}
+		w = wrapper.Unwrap()
+	}
+}
+
+// wrapperOf is what deferred header operations are built upon; nil where Caddy has
+// changed that.
+func wrapperOf(deferred reflect.Value) *caddyhttp.ResponseWriterWrapper {
+	f := deferred.Elem().FieldByName("ResponseWriterWrapper")
+	if !f.IsValid() || !f.CanSet() {
+		return nil
+	}
+	w, _ := f.Interface().(*caddyhttp.ResponseWriterWrapper)
+	return w
+}
+
+// headersToBe returns the headers that an answer will have once the deferred
+// operations are applied. It tries them on a copy.
+func headersToBe(deferred []reflect.Value, status int, hdr http.Header) http.Header {
+	n := &nowhere{header: hdr.Clone()}
+	for _, d := range deferred {
+		trial := reflect.New(d.Type().Elem())
+		trial.Elem().Set(d.Elem())
+		trial.Elem().FieldByName("ResponseWriterWrapper").Set(reflect.ValueOf(&caddyhttp.ResponseWriterWrapper{ResponseWriter: n}))
+		trial.Interface().(http.ResponseWriter).WriteHeader(status)
+	}
+	return n.header
+}
+
+// policyWriter extends the policies that are there when all deferred operations
+// are applied.
+type policyWriter struct {
+	*caddyhttp.ResponseWriterWrapper
+	injector *Injector
+	done     bool
+}
+
+func (p *policyWriter) WriteHeader(status int) {
+	if !p.done && status >= 200 {
+		p.done = true
+		p.injector.allow(p.Header())
+	}
+	p.ResponseWriterWrapper.WriteHeader(status)
 }

@@ -20,6 +20,8 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterDirective("captcha", parseDirective)
+	// what is registered last comes first: captcha in front of captcha_inject
+	httpcaddyfile.RegisterDirectiveOrder("captcha_inject", httpcaddyfile.After, "encode")
 	httpcaddyfile.RegisterDirectiveOrder("captcha", httpcaddyfile.After, "encode")
 	httpcaddyfile.RegisterHandlerDirective("captcha_strip", parseStrip)
 	httpcaddyfile.RegisterDirectiveOrder("captcha_strip", httpcaddyfile.Before, "tracing")
@@ -34,12 +36,12 @@ func parseStrip(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	if h.NextArg() {
 		return nil, h.Errf("captcha_strip takes no argument, got %q", h.Val())
 	}
-	h.State[strippedKey] = true
+	h.State[strippedKey] = siteOf(h)
 	return stripHandler{}, nil
 }
 
 // strippedKey marks a block, and those within it, whose requests lose forged
-// headers.
+// headers, with the site that it is of.
 const strippedKey = "captcha.stripped"
 
 // parseDirective turns one captcha line into its routes: the enforcing one and,
@@ -57,6 +59,9 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
 	}
+	if err := remember(h, handler); err != nil {
+		return nil, err
+	}
 	if handler.Clearance == nil {
 		handler.Clearance = new(Clearance)
 	}
@@ -71,26 +76,41 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		}
 		handler.Clearance.Scope = hashScope(matcherJSON, handlerJSON)
 	}
-	h.State[providerKey] = handler
 	warnMatcher(h, matcher)
 	warnNested(h)
 	routes := h.NewRoute(matcher, handler)
-	if matcher != nil && h.BlockState[strippedKey] == nil {
+	if matcher != nil && h.BlockState[strippedKey] != siteOf(h) {
 		routes = append(h.NewRoute(nil, stripHandler{}), routes...)
 	}
-	h.BlockState[strippedKey] = true // also for the blocks within this one
+	h.BlockState[strippedKey] = siteOf(h) // also for the blocks within this one
 	return routes, nil
 }
 
 // warnNested warns of a directive within a handle or route block: it can remove
 // forged headers there, but not in the blocks beside it.
 func warnNested(h httpcaddyfile.Helper) {
-	nested := reflect.ValueOf(h.State).Pointer() != reflect.ValueOf(h.BlockState).Pointer()
-	if nested && h.State[strippedKey] == nil {
+	if nested(h) && h.State[strippedKey] != siteOf(h) {
 		warn(h, "captcha within a block removes forged X-Captcha-* headers in that block only; "+
 			"write captcha_strip in the site block, or captcha with a matcher there instead")
 	}
 }
+
+// siteOf identifies the site block in which a directive stands: Caddy keeps one
+// State for all of them. What it returns equals nothing else.
+func siteOf(h httpcaddyfile.Helper) any {
+	if block := reflect.ValueOf(h).FieldByName("parentBlock"); block.IsValid() {
+		if keys := block.FieldByName("Keys"); keys.IsValid() && keys.Kind() == reflect.Slice && keys.Len() > 0 {
+			return keys.Pointer()
+		}
+	}
+	return new(byte) // another Caddy: every directive is a site of its own
+}
+
+// nested reports whether a directive stands in a block within the site's.
+func nested(h httpcaddyfile.Helper) bool { return blockOf(h) != reflect.ValueOf(h.State).Pointer() }
+
+// blockOf identifies the block in which a directive stands.
+func blockOf(h httpcaddyfile.Helper) uintptr { return reflect.ValueOf(h.BlockState).Pointer() }
 
 // warnMatcher warns of matchers that leave open what they seem to protect.
 func warnMatcher(h httpcaddyfile.Helper, matcher caddy.ModuleMap) {

@@ -57,6 +57,24 @@ func (h *Handler) cleared(r *http.Request, now time.Time) bool {
 	return false
 }
 
+// holdsClearance reports whether r carries a valid clearance of the scope, and
+// spends nothing. One that is counted is not looked at: whether there is a use
+// left shows only when it is used.
+func (h *Handler) holdsClearance(r *http.Request, now time.Time) bool {
+	if h.Clearance.Duration == 0 || h.Clearance.Uses > 0 {
+		return false
+	}
+	for i, c := range r.CookiesNamed(h.clearanceCookie(r)) {
+		if i == maxSameName {
+			break
+		}
+		if _, ok := h.openPass(r.Context(), c.Value, h.bindClearance(r), now); ok {
+			return true
+		}
+	}
+	return false
+}
+
 // clearedOnce reports whether r carries a one-time clearance for exactly this
 // request, and spends it.
 func (h *Handler) clearedOnce(r *http.Request, now time.Time) bool {

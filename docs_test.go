@@ -43,14 +43,16 @@ var documents = func() (all []string) {
 // blocks says where the options stand that a parsing function knows: each is a
 // Caddyfile, with %s for the option.
 var blocks = map[string]string{
-	"caddyfile.go unmarshalOption":                 "example.com {\n\tcaptcha {\n\t\t%s\n\t}\n}\n",
-	"caddyfile.go parseClearance":                  "example.com {\n\tcaptcha {\n\t\tclearance 1h {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
-	"caddyfile.go parseChallenge":                  "example.com {\n\tcaptcha {\n\t\tchallenge {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
-	"caddyfile_app.go UnmarshalCaddyfile":          "{\n\tcaptcha {\n\t\t%s\n\t}\n}\nexample.com {\n\tcaptcha\n}\n",
-	"caddyfile_app.go parseKeys":                   "{\n\tcaptcha {\n\t\tkeys {\n\t\t\t%s\n\t\t}\n\t}\n}\nexample.com {\n\tcaptcha\n}\n",
-	"caddyfile_failover.go parseFallback":          "example.com {\n\tcaptcha {\n\t\tfallback %s\n\t}\n}\n",
-	"caddyfile_failover.go parseBypassCheck":       "example.com {\n\tcaptcha {\n\t\tbypass_check passive {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
-	"caddyfile_failover.go unmarshalOption":        "example.com {\n\tcaptcha {\n\t\tfailover {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+	"caddyfile.go unmarshalOption":           "example.com {\n\tcaptcha {\n\t\t%s\n\t}\n}\n",
+	"caddyfile.go parseClearance":            "example.com {\n\tcaptcha {\n\t\tclearance 1h {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+	"caddyfile.go parseChallenge":            "example.com {\n\tcaptcha {\n\t\tchallenge {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+	"caddyfile_app.go UnmarshalCaddyfile":    "{\n\tcaptcha {\n\t\t%s\n\t}\n}\nexample.com {\n\tcaptcha\n}\n",
+	"caddyfile_app.go parseKeys":             "{\n\tcaptcha {\n\t\tkeys {\n\t\t\t%s\n\t\t}\n\t}\n}\nexample.com {\n\tcaptcha\n}\n",
+	"caddyfile_failover.go parseFallback":    "example.com {\n\tcaptcha {\n\t\tfallback %s\n\t}\n}\n",
+	"caddyfile_failover.go parseBypassCheck": "example.com {\n\tcaptcha {\n\t\tbypass_check passive {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+	"caddyfile_failover.go unmarshalOption":  "example.com {\n\tcaptcha {\n\t\tfailover {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
+	"caddyfile_inject.go unmarshal": "example.com {\n\tcaptcha {\n\t\tprovider pow\n\t\tclearance 1h {\n\t\t\tscope forms\n\t\t}\n\t}\n" +
+		"\tcaptcha_inject {\n\t\t%s\n\t}\n}\n",
 	"provider/pow/caddyfile.go UnmarshalCaddyfile": "example.com {\n\tcaptcha {\n\t\tprovider pow {\n\t\t\t%s\n\t\t}\n\t}\n}\n",
 }
 
@@ -60,6 +62,7 @@ var owners = map[string]string{
 	"caddyfile_failover.go parseFallback":    "fallback ",
 	"caddyfile_failover.go parseBypassCheck": "bypass_check ",
 	"caddyfile_failover.go unmarshalOption":  "failover ",
+	"caddyfile_inject.go unmarshal":          "captcha_inject ",
 }
 
 // TestReferenceHasEveryOption looks every option up that the Caddyfile parsers
@@ -109,6 +112,18 @@ func checkExample(t *testing.T, text, member string) {
 		}
 		return
 	}
+	if strings.Contains(text, "captcha_inject") {
+		var got, want captcha.Injector
+		decode(t, config.injector, &got)
+		decode(t, []byte("{"+member+"}"), &want)
+		if want.ProviderRaw = compact(t, want.ProviderRaw); want.ProviderRaw == nil {
+			want.ProviderRaw = got.ProviderRaw // that of the directive above
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("the example is %s, and the JSON %s", config.injector, member)
+		}
+		return
+	}
 	got, want := plain(t, config.handler), plain(t, []byte("{"+member+"}"))
 	if !strings.Contains(member, `"scope"`) {
 		got.handler.Clearance.Scope = ""
@@ -130,7 +145,7 @@ func compact(t *testing.T, raw json.RawMessage) json.RawMessage {
 	return b.Bytes()
 }
 
-type parts struct{ app, handler json.RawMessage }
+type parts struct{ app, handler, injector json.RawMessage }
 
 // captchaParts adapts a Caddyfile and returns the JSON of the app and of the handler.
 func captchaParts(t *testing.T, text string) parts {
@@ -153,18 +168,19 @@ func captchaParts(t *testing.T, text string) parts {
 		for _, route := range server.Routes {
 			var v any
 			decode(t, route, &v)
-			p.handler = findHandler(t, v)
+			p.injector = findHandler(t, v, "captcha_inject")
+			p.handler = findHandler(t, v, "captcha")
 		}
 	}
 	return p
 }
 
-// findHandler returns the captcha handler somewhere in a route.
-func findHandler(t *testing.T, v any) json.RawMessage {
+// findHandler returns the handler of a name somewhere in a route.
+func findHandler(t *testing.T, v any, name string) json.RawMessage {
 	t.Helper()
 	switch v := v.(type) {
 	case map[string]any:
-		if v["handler"] == "captcha" {
+		if v["handler"] == name {
 			delete(v, "handler")
 			text, err := json.Marshal(v)
 			if err != nil {
@@ -173,13 +189,13 @@ func findHandler(t *testing.T, v any) json.RawMessage {
 			return text
 		}
 		for _, child := range v {
-			if found := findHandler(t, child); found != nil {
+			if found := findHandler(t, child, name); found != nil {
 				return found
 			}
 		}
 	case []any:
 		for _, child := range v {
-			if found := findHandler(t, child); found != nil {
+			if found := findHandler(t, child, name); found != nil {
 				return found
 			}
 		}
@@ -221,7 +237,7 @@ func plain(t *testing.T, text []byte) handlerJSON {
 func caddyfileOptions(t *testing.T) map[string][]string {
 	t.Helper()
 	found := make(map[string][]string)
-	for _, file := range []string{"caddyfile.go", "caddyfile_app.go", "caddyfile_failover.go", "provider/pow/caddyfile.go"} {
+	for _, file := range []string{"caddyfile.go", "caddyfile_app.go", "caddyfile_failover.go", "caddyfile_inject.go", "provider/pow/caddyfile.go"} {
 		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -272,7 +288,7 @@ func TestReferenceHasEveryJSONName(t *testing.T) {
 	reference := readFile(t, "docs/reference.md")
 	for _, v := range []any{
 		captcha.Handler{}, captcha.Clearance{}, captcha.Challenge{}, captcha.BypassCheck{}, captcha.Failover{}, captcha.Unreachable{},
-		captcha.ClientReported{}, captcha.Action{}, captcha.Issuer{}, captcha.App{}, captcha.KeysConfig{}, pow.Provider{},
+		captcha.ClientReported{}, captcha.Action{}, captcha.Issuer{}, captcha.Injector{}, captcha.App{}, captcha.KeysConfig{}, pow.Provider{},
 	} {
 		typ := reflect.TypeOf(v)
 		names := 0

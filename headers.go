@@ -130,7 +130,16 @@ func (t *trailerFilter) Close() error { return t.body.Close() }
 // without a matcher, so that a request which the directive's own matcher does
 // not select cannot pretend to have been verified. In JSON, place it first in
 // the routes of a site that uses the captcha handler with a matcher.
-type stripHandler struct{}
+type stripHandler struct {
+	// Guard answers a script's question for a challenge, which no captcha handler
+	// in front of this one has answered, with 204: what it is about to send needs
+	// no CAPTCHA, and the question itself must not reach the app, to which it would
+	// be an empty POST. `answer` does so at once. `behind` is for where captcha
+	// handlers stand behind this one too: they are given the question, with a
+	// context that is over, so that no proxy gives it on; it is answered where they
+	// have not. The captcha_inject directive places it. Default: none.
+	Guard string `json:"guard,omitempty"`
+}
 
 // CaddyModule returns the Caddy module information.
 func (stripHandler) CaddyModule() caddy.ModuleInfo {
@@ -139,9 +148,12 @@ func (stripHandler) CaddyModule() caddy.ModuleInfo {
 
 // ServeHTTP removes forged headers, unless a captcha handler has already done
 // so and set its own.
-func (stripHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (s stripHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if !earlier(r).marked {
 		stripForged(r)
+	}
+	if s.Guard != "" && asksForPuzzle(w, r) {
+		return s.answerStray(w, r, next)
 	}
 	return next.ServeHTTP(w, r)
 }

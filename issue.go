@@ -152,21 +152,18 @@ func (i *Issuer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// providerKey is where a captcha directive leaves itself for the
-// captcha_challenge directives of the same site block.
-const providerKey = "captcha.provider"
-
 func parseIssuer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	i := new(Issuer)
 	if err := i.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
 	}
 	if i.ProviderRaw == nil {
-		above, ok := h.State[providerKey].(*Handler)
-		if !ok {
+		above := writtenAbove(h)
+		if len(above) == 0 {
 			return nil, h.Err("captcha_challenge has no provider: write one in its block, or move it below the captcha directive whose provider it is to take")
 		}
-		i.ProviderRaw, i.AllowTestKeys = above.ProviderRaw, above.AllowTestKeys
+		last := above[len(above)-1].handler
+		i.ProviderRaw, i.AllowTestKeys = last.ProviderRaw, last.AllowTestKeys
 	}
 	return i, nil
 }

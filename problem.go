@@ -32,6 +32,9 @@ type puzzle struct {
 	Script    string          `json:"script,omitempty"`
 	Fields    []string        `json:"fields"`
 	Challenge json.RawMessage `json:"challenge,omitempty"`
+
+	// Cleared says that the request carries a clearance: nothing need be solved now.
+	Cleared bool `json:"cleared,omitempty"`
 }
 
 // problemDocs is where the reasons are explained.
@@ -93,6 +96,7 @@ func (a *answer) captcha() (json.RawMessage, error) {
 	if l.widget != nil {
 		p.SiteKey, p.Script = l.widget.SiteKey, l.widget.Script
 	}
+	p.Cleared = a.status == http.StatusOK && a.h.holdsClearance(a.r, a.now) // else it was refused in spite of it
 	return marshal(p)
 }
 

@@ -162,26 +162,33 @@ func hashScope(parts ...[]byte) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// loadChain loads the primary provider and its fallbacks.
-func (h *Handler) loadChain(ctx caddy.Context) error {
-	var mods []any
+// loadProviders loads the modules of the primary provider and its fallbacks.
+func (h *Handler) loadProviders(ctx caddy.Context) ([]any, error) {
 	if h.ProviderRaw == nil {
 		h.ProviderRaw = json.RawMessage(`{"name":"` + defaultProvider + `"}`)
 	}
 	mod, err := ctx.LoadModule(h, "ProviderRaw")
 	if err != nil {
-		return fmt.Errorf("loading the provider: %w", err)
+		return nil, fmt.Errorf("loading the provider: %w", err)
 	}
-	mods = append(mods, mod)
 	if h.FallbacksRaw == nil && moduleName(mod) != defaultProvider {
 		h.FallbacksRaw = []json.RawMessage{json.RawMessage(`{"name":"` + defaultProvider + `"}`)}
 	}
-	if len(h.FallbacksRaw) > 0 {
-		more, err := ctx.LoadModule(h, "FallbacksRaw")
-		if err != nil {
-			return fmt.Errorf("loading a fallback: %w", err)
-		}
-		mods = append(mods, more.([]any)...)
+	if len(h.FallbacksRaw) == 0 {
+		return []any{mod}, nil
+	}
+	more, err := ctx.LoadModule(h, "FallbacksRaw")
+	if err != nil {
+		return nil, fmt.Errorf("loading a fallback: %w", err)
+	}
+	return append([]any{mod}, more.([]any)...), nil
+}
+
+// loadChain loads the primary provider and its fallbacks.
+func (h *Handler) loadChain(ctx caddy.Context) error {
+	mods, err := h.loadProviders(ctx)
+	if err != nil {
+		return err
 	}
 	for i, mod := range mods {
 		l, err := h.app.link(mod, h.AllowTestKeys, h.logger)

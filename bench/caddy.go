@@ -37,6 +37,9 @@ type server struct {
 	cleared string // the same, with clearances
 	outage  string // the same, with a provider that is down and pow behind it
 	files   string // address of a file server of dir/www
+	pages   string // the same, with captcha_inject
+	through string // the reverse proxy with captcha_inject
+	shaped  string // the file server with Caddy's templates
 	admin   string
 }
 
@@ -84,17 +87,17 @@ func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, 
 	if err != nil {
 		return nil, err
 	}
-	for _, addr := range []*string{&s.proxy, &s.cleared, &s.outage, &s.files, &s.admin} {
+	for _, addr := range []*string{&s.proxy, &s.cleared, &s.outage, &s.files, &s.pages, &s.through, &s.shaped, &s.admin} {
 		if *addr, err = freeAddress(); err != nil {
 			return nil, err
 		}
 	}
-	admin, first, second, third := "off", "", "", ""
+	admin, first, second, third, inject := "off", "", "", "", ""
 	if b.profile != "" {
 		admin = s.admin
 	}
 	if captcha {
-		first, second, third = captchaLines, clearedLines, outageLines
+		first, second, third, inject = captchaLines, clearedLines, outageLines, captchaLines+"\n\tcaptcha_inject"
 	}
 	config := filepath.Join(home, "Caddyfile")
 	text := fmt.Sprintf(`{
@@ -121,7 +124,20 @@ http://%s {
 	root %s
 	file_server
 }
-`, admin, filepath.Join(home, "storage"), s.proxy, first, b.upstream.addr, s.cleared, second, b.upstream.addr, s.outage, third, b.upstream.addr, s.files, b.www())
+http://%s {%s
+	root %s
+	file_server
+}
+http://%s {%s
+	reverse_proxy %s
+}
+http://%s {
+	root %s
+	templates
+	file_server
+}
+`, admin, filepath.Join(home, "storage"), s.proxy, first, b.upstream.addr, s.cleared, second, b.upstream.addr, s.outage, third, b.upstream.addr, s.files, b.www(),
+		s.pages, inject, b.www(), s.through, inject, b.upstream.addr, s.shaped, b.www())
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ type kase struct {
 	prepare func(ctx context.Context, b *bench, rounds int, plain, ours *server) (p, o *load, err error)
 	control bool // the second server has no captcha either
 	upload  bool
+	page    bool // the first byte of the answer counts, and the memory
 }
 
 func cases() []kase {
@@ -42,6 +43,9 @@ func cases() []kase {
 		{name: "outage-post", goal: 0.85, prepare: outagePost},
 		{name: "challenge-page", goal: 0.8, prepare: answerOfOurs("page.html", acceptHTML)},
 		{name: "problem-json", prepare: answerOfOurs("problem.json", acceptJSON)},
+		{name: "inject-file", page: true, prepare: page(func(s *server) string { return s.pages }, func(s *server) string { return s.pages })},
+		{name: "inject-proxied", page: true, prepare: page(func(s *server) string { return s.through }, func(s *server) string { return s.through })},
+		{name: "inject-to-templates", page: true, prepare: page(func(s *server) string { return s.shaped }, func(s *server) string { return s.pages })},
 		{name: "upload", upload: true},
 	}
 }

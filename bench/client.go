@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,8 @@ import (
 // it shares the machine with what it measures.
 type conn struct {
 	net.Conn
-	r *bufio.Reader
+	r     *bufio.Reader
+	first time.Time // when the last answer's body began
 }
 
 func dial(addr string) (*conn, error) {
@@ -26,7 +28,7 @@ func dial(addr string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{c, bufio.NewReaderSize(c, 32<<10)}, nil
+	return &conn{Conn: c, r: bufio.NewReaderSize(c, 32<<10)}, nil
 }
 
 // do sends a request, and reads the answer to its end.
@@ -37,7 +39,7 @@ func (c *conn) do(request []byte) (status int, err error) {
 	return c.answer()
 }
 
-// answer reads an answer that says how long it is.
+// answer reads an answer that says how long it is, or comes in chunks.
 func (c *conn) answer() (status int, err error) {
 	line, err := c.r.ReadSlice('\n')
 	if err != nil {
@@ -49,7 +51,7 @@ func (c *conn) answer() (status int, err error) {
 	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
 		return 0, err
 	}
-	length := -1
+	length, chunked := -1, false
 	for {
 		if line, err = c.r.ReadSlice('\n'); err != nil {
 			return 0, err
@@ -63,12 +65,36 @@ func (c *conn) answer() (status int, err error) {
 				return 0, err
 			}
 		}
+		chunked = chunked || string(bytes.ToLower(bytes.TrimSpace(line))) == "transfer-encoding: chunked"
 	}
-	if length < 0 {
-		return status, errors.New("an answer without Content-Length")
+	if length < 0 && !chunked {
+		return status, errors.New("an answer with neither Content-Length nor chunks")
+	}
+	if _, err = c.r.Peek(1); err != nil && length != 0 {
+		return status, err
+	}
+	c.first = time.Now()
+	if chunked {
+		return status, c.discardChunks()
 	}
 	_, err = c.r.Discard(length)
 	return status, err
+}
+
+func (c *conn) discardChunks() error {
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		size, err := strconv.ParseInt(string(bytes.TrimSpace(line)), 16, 64)
+		if err != nil {
+			return err
+		}
+		if _, err := c.r.Discard(int(size) + 2); err != nil || size == 0 {
+			return err
+		}
+	}
 }
 
 // sample is what one slice has shown.
@@ -77,11 +103,13 @@ type sample struct {
 	took      time.Duration
 	cpu       time.Duration // of the server
 	latencies []time.Duration
+	firsts    []time.Duration // until the body began
 }
 
 func (s sample) rate() float64       { return float64(s.requests) / s.took.Seconds() }
 func (s sample) cpuPerReq() float64  { return s.cpu.Seconds() / float64(s.requests) }
 func (s sample) p(q float64) float64 { return percentile(s.latencies, q).Seconds() }
+func (s sample) firstByte() float64  { return percentile(s.firsts, 0.50).Seconds() }
 
 // load sends one kind of request to one server.
 type load struct {
@@ -140,7 +168,7 @@ func (l *load) slice(d time.Duration) (sample, error) {
 		return sample{}, err
 	}
 	var wg sync.WaitGroup
-	latencies, errs := make([][]time.Duration, len(l.conns)), make([]error, len(l.conns))
+	latencies, firsts, errs := make([][]time.Duration, len(l.conns)), make([][]time.Duration, len(l.conns)), make([]error, len(l.conns))
 	begin := time.Now()
 	end := begin.Add(d)
 	if l.list != nil {
@@ -148,15 +176,13 @@ func (l *load) slice(d time.Duration) (sample, error) {
 	}
 	for i, c := range l.conns {
 		_ = c.SetDeadline(end.Add(30 * time.Second))
-		wg.Go(func() { latencies[i], errs[i] = l.send(c, next, end) })
+		wg.Go(func() { latencies[i], firsts[i], errs[i] = l.send(c, next, end) })
 	}
 	wg.Wait()
 	s := sample{took: time.Since(begin)}
 	after, err := l.server.cpu()
 	s.cpu = after - before
-	for _, part := range latencies {
-		s.latencies = append(s.latencies, part...)
-	}
+	s.latencies, s.firsts = slices.Concat(latencies...), slices.Concat(firsts...)
 	s.requests = len(s.latencies)
 	if err = errors.Join(append(errs, err)...); err == nil && s.requests == 0 {
 		err = errors.New("no request was answered in time")
@@ -164,8 +190,7 @@ func (l *load) slice(d time.Duration) (sample, error) {
 	return s, err
 }
 
-func (l *load) send(c *conn, next func() []byte, end time.Time) ([]time.Duration, error) {
-	var latencies []time.Duration
+func (l *load) send(c *conn, next func() []byte, end time.Time) (latencies, firsts []time.Duration, err error) {
 	for now := time.Now(); now.Before(end); {
 		request := next()
 		if request == nil {
@@ -173,14 +198,14 @@ func (l *load) send(c *conn, next func() []byte, end time.Time) ([]time.Duration
 		}
 		status, err := c.do(request)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if status != l.status {
-			return nil, fmt.Errorf("status %d instead of %d", status, l.status)
+			return nil, nil, fmt.Errorf("status %d instead of %d", status, l.status)
 		}
 		done := time.Now()
-		latencies = append(latencies, done.Sub(now))
+		latencies, firsts = append(latencies, done.Sub(now)), append(firsts, c.first.Sub(now))
 		now = done
 	}
-	return latencies, nil
+	return latencies, firsts, nil
 }

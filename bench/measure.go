@@ -14,7 +14,7 @@ type result struct {
 	kase
 	plain, ours []sample
 
-	// of uploads only
+	// of uploads, and the memory of pages
 	mb                  int
 	plainPeak, oursPeak int64
 }
@@ -67,7 +67,23 @@ func (b *bench) generation(ctx context.Context, r *result, rounds int, oursFirst
 	if b.profile != "" {
 		return errors.Join(b.profileCase(ctx, r.kase, p, o), logged(plain, ours))
 	}
-	return errors.Join(b.alternate(ctx, r, rounds, p, o), logged(plain, ours))
+	err = b.alternate(ctx, r, rounds, p, o)
+	if r.page && err == nil {
+		err = r.remember(plain, ours)
+	}
+	return errors.Join(err, logged(plain, ours))
+}
+
+// remember keeps the most memory that the servers have had.
+func (r *result) remember(plain, ours *server) error {
+	for s, most := range map[*server]*int64{plain: &r.plainPeak, ours: &r.oursPeak} {
+		peak, err := s.peak()
+		if err != nil {
+			return err
+		}
+		*most = max(*most, peak)
+	}
+	return nil
 }
 
 // alternate measures both servers in turn, the second one first in every

@@ -98,12 +98,25 @@ func report(w io.Writer, results []result) {
 				1e3*median(r.plain, p50), 1e3*median(r.ours, p50), 1e3*median(r.plain, p99), 1e3*median(r.ours, p99), r.ratios(p99))
 		}
 	}
+	reportPages(w, results)
 	for _, r := range results {
 		if r.upload {
 			fmt.Fprintf(w, "\n| upload of %d MB, token first | plain | captcha | "+ratio+" |\n|---|--:|--:|--:|--:|--:|\n", r.mb)
 			fmt.Fprintf(w, "| MB per second | %.0f | %.0f | %s |\n", median(r.plain, sample.rate), median(r.ours, sample.rate), r.ratios(sample.rate))
 			fmt.Fprintf(w, "| CPU time per MB, µs | %.0f | %.0f | %s |\n", 1e6*median(r.plain, sample.cpuPerReq), 1e6*median(r.ours, sample.cpuPerReq), r.ratios(sample.cpuPerReq))
 			fmt.Fprintf(w, "| peak memory (VmHWM), MB | %.1f | %.1f | **%.3f** | | |\n", float64(r.plainPeak)/(1<<20), float64(r.oursPeak)/(1<<20), float64(r.oursPeak)/float64(r.plainPeak))
+		}
+	}
+}
+
+// reportPages writes what counts of a page of 100 KB besides.
+func reportPages(w io.Writer, results []result) {
+	head := "\n| page of 100 KB | first byte, ms, p50: plain | captcha | median ratio | quartiles | min…max | peak memory, MB: plain | captcha |\n|---|--:|--:|--:|--:|--:|--:|--:|\n"
+	for _, r := range results {
+		if r.page {
+			fmt.Fprintf(w, "%s| %s | %.2f | %.2f | %s | %.1f | %.1f |\n", head, r.name, 1e3*median(r.plain, sample.firstByte), 1e3*median(r.ours, sample.firstByte),
+				r.ratios(sample.firstByte), float64(r.plainPeak)/(1<<20), float64(r.oursPeak)/(1<<20))
+			head = ""
 		}
 	}
 }

@@ -34,6 +34,11 @@ func newUpstream() (*upstream, error) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+		if r.URL.Path == pagePath {
+			w.Header()["Content-Type"] = []string{"text/html; charset=utf-8"}
+			_, _ = io.WriteString(w, pageText)
+			return
+		}
 		w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		_, _ = io.WriteString(w, answerText)
 	})

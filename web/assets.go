@@ -21,6 +21,9 @@ var solverJS string
 //go:embed pool.js
 var poolJS string
 
+//go:embed token.js
+var tokenJS string
+
 //go:embed pow.js
 var powJS string
 
@@ -37,10 +40,10 @@ var pageJS string
 var (
 	packedCSS    = template.CSS(pack(pageCSS))
 	packedSolver = template.JS(pack(solverJS))
-	packedPage   = script(poolJS, powJS, pageJS)
+	packedPage   = script(poolJS, tokenJS, powJS, pageJS)
 
 	packedWidgetCSS = template.CSS(pack(pageCSS + widgetCSS))
-	packedWidget    = script(widgetJS, pageJS)
+	packedWidget    = script(tokenJS, widgetJS, pageJS)
 )
 
 // script makes one function of files, so that a provider's script finds no name
@@ -49,12 +52,13 @@ func script(files ...string) template.JS {
 	return template.JS("(() => {\n" + pack(strings.Join(files, "\n")) + "})();\n")
 }
 
-// pack leaves out blank lines, indentation, and lines that are nothing but one
-// comment. It knows no syntax: our files have no strings over several lines.
+// pack leaves out blank lines, indentation, and comments that take a line or end
+// one. It knows no syntax: our files have no strings over several lines, and none
+// that holds two slashes between spaces.
 func pack(source string) string {
 	var b strings.Builder
 	for line := range strings.Lines(source) {
-		line = strings.TrimSpace(line)
+		line, _, _ = strings.Cut(strings.TrimSpace(line), " // ")
 		comment := strings.HasPrefix(line, "//") || strings.HasPrefix(line, "/*") && strings.HasSuffix(line, "*/")
 		if line != "" && !comment {
 			b.WriteString(line)

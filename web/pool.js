@@ -9,12 +9,13 @@ const RANGE = 4096; // numbers for a worker: some milliseconds
 const SLICE = 12; // milliseconds that the page works without a pause
 const SILENCE = 1000; // milliseconds after which workers count as missing
 
-// Resolves to the number sought. Calls progress with the share that is done.
-function solve({salt, challenge, maxnumber}, progress) {
+// Resolves to the number sought. Calls progress with the share that is done. Source
+// is the text of a script with the solver, for the workers.
+function solve({salt, challenge, maxnumber}, progress, source) {
   return new Promise((resolve, reject) => {
     const open = new Map(); // the ranges without an answer: from -> to
     const workers = [];
-    let next = 0, done = 0, over = false, heard = -Infinity;
+    let next = 0, done = 0, over = false, heard = -Infinity, url;
 
     const take = (size) => {
       let [from, to] = [next, Math.min(next + size, maxnumber + 1)];
@@ -33,6 +34,7 @@ function solve({salt, challenge, maxnumber}, progress) {
       over = found >= 0 || next > maxnumber && !open.size;
       if (!over) return;
       for (const worker of workers) worker.terminate();
+      if (url) URL.revokeObjectURL(url);
       if (found >= 0) resolve(found);
       else reject(new Error('no solution'));
     };
@@ -52,7 +54,7 @@ function solve({salt, challenge, maxnumber}, progress) {
     port1.onmessage = help;
     port2.postMessage(0);
 
-    const hire = (url) => {
+    const hire = () => {
       const worker = new Worker(url);
       workers.push(worker);
       worker.onmessage = ({data}) => {
@@ -65,10 +67,9 @@ function solve({salt, challenge, maxnumber}, progress) {
     };
 
     try {
-      const source = document.getElementById('captcha-solver').textContent;
-      const url = URL.createObjectURL(new Blob([source], {type: 'text/javascript'}));
+      url = URL.createObjectURL(new Blob([source], {type: 'text/javascript'}));
       const cores = (navigator.hardwareConcurrency || 2) - 1;
-      for (let i = Math.min(8, Math.max(1, cores)); i > 0; i--) hire(url);
+      for (let i = Math.min(8, Math.max(1, cores)); i > 0; i--) hire();
     } catch {
       // no workers: the page helps itself
     }

@@ -1,15 +1,9 @@
 // The check is a proof of work: the search for the number of a puzzle.
 
-const MARGIN = 15e3; // a puzzle that ends sooner is replaced before it is used
-
-// The age of a puzzle in milliseconds, whatever the clock shows: one of the two
-// may stand still while the device sleeps.
-const now = () => [performance.now(), Date.now()];
-const age = (since) => Math.max(...now().map((t, i) => t - since[i]));
-
 let puzzle; // null where a new one is needed
 
-const expiring = () => data.lifetime > 0 && age(puzzle.since) > data.lifetime - Math.min(MARGIN, data.lifetime / 4);
+const source = document.getElementById('captcha-solver').textContent;
+const expiring = () => stale(puzzle.since, data.lifetime);
 
 async function renew() {
   puzzle = null; // should this fail, the next attempt asks again
@@ -31,17 +25,13 @@ const check = {
     show('working', kind === 'redeem' && 'back');
     if (!puzzle) await renew();
     for (let i = 0; ; i++) {
-      const {algorithm, challenge, salt, signature} = puzzle;
-      const start = performance.now();
       let drawn = 0;
-      const number = await solve(puzzle, (share) => {
+      const token = await payload(puzzle, (share) => {
         if (performance.now() - drawn > 200) {
           progress.value = share;
           drawn = performance.now();
         }
-      });
-      const took = Math.round(performance.now() - start);
-      const token = btoa(JSON.stringify({algorithm, challenge, number, salt, signature, took}));
+      }, source);
       if (i === 2 || !expiring()) return [[data.fields[0], token]];
       await renew();
     }

@@ -57,8 +57,8 @@ func TestOwnTemplateThatCannotWork(t *testing.T) {
 }
 
 func TestPack(t *testing.T) {
-	got := pack("// comment\n\n  a(); // stays\n\t/* comment */\nb { /* stays */ }\n'https://x'\n")
-	want := "a(); // stays\nb { /* stays */ }\n'https://x'\n"
+	got := pack("// comment\n\n  a(); // goes\n\t/* comment */\nb { /* stays */ }\n'https://x'\n")
+	want := "a();\nb { /* stays */ }\n'https://x'\n"
 	if got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -18,15 +18,7 @@ let seen = false, slow = false, failed = false; // what was shown of it
 let timer = 0;
 let left = false; // the page was left without a token
 
-// A value that is not empty, nor a placeholder such as .UNSTARTED.
-const good = (value) => typeof value === 'string' && value.trim() && value[0] !== '.';
-
-// Returns the token as it stands now, or null.
-function current() {
-  const form = new FormData(area);
-  const token = data.fields.map((name) => [name, [...form.getAll(name), given.get(name)].filter(good).pop()]);
-  return token.every(([, value]) => value) ? token : null;
-}
+const current = () => tokenIn(area, data.fields, given);
 
 function load() {
   began = performance.now();

@@ -1,6 +1,10 @@
 package formtoken
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/charset"
+)
 
 // ParseContentType says how a body is to be scanned, from all values of its Content-Type and
 // Content-Encoding header fields. A type that is not parsed, or none at all, is the Kind None: there can
@@ -30,14 +34,14 @@ func ParseContentType(contentType, contentEncoding []string) (Format, error) {
 	if !ok {
 		return Format{}, errTypeSyntax
 	}
-	charset, e := charsetParam(params)
+	class, e := charsetParam(params)
 	if e == nil && format.Kind == Multipart {
 		format.Boundary, e = boundaryParam(value, params)
 	}
 	if e != nil {
 		return Format{}, e
 	}
-	if !isIdentity(contentEncoding) || charset == foreign || charset == shifting && format.Kind == JSON {
+	if !isIdentity(contentEncoding) || class == charset.Foreign || class == charset.Shifting && format.Kind == JSON {
 		// A second byte that is a backslash would hide the end of a JSON string from one of two parsers.
 		return Format{}, ErrUnsupported
 	}
@@ -60,25 +64,25 @@ func kindOf(major, minor string) Kind {
 }
 
 // charsetParam returns the class of the charset parameter. Without one it is what everybody assumes.
-func charsetParam(params []param) (charsetClass, *Error) {
-	class, value, seen := ascii, "", false
+func charsetParam(params []param) (charset.Class, *Error) {
+	class, value, seen := charset.ASCII, "", false
 	for _, p := range params {
 		if strings.HasPrefix(p.key, "charset*") {
-			return foreign, errTypeSyntax
+			return charset.Foreign, errTypeSyntax
 		}
 		if p.key != "charset" {
 			continue
 		}
 		// Some clients name it twice; that is harmless as long as both say the same.
 		if seen && !strings.EqualFold(value, p.value) {
-			return foreign, errTypeSyntax
+			return charset.Foreign, errTypeSyntax
 		}
 		if strings.Contains(p.value, ",") {
-			return foreign, errTypeMany
+			return charset.Foreign, errTypeMany
 		}
-		class, value, seen = charsetOf(p.value), p.value, true
+		class, value, seen = charset.Of(p.value), p.value, true
 		if p.value == "" {
-			class = ascii
+			class = charset.ASCII
 		}
 	}
 	return class, nil

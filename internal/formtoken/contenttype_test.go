@@ -4,6 +4,8 @@ import (
 	"mime"
 	"strings"
 	"testing"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/charset"
 )
 
 func TestParseContentType(t *testing.T) {
@@ -138,7 +140,7 @@ func FuzzContentType(f *testing.F) {
 		if format.Kind == Multipart && params["boundary"] != format.Boundary {
 			t.Fatalf("boundary %q, mime says %q", format.Boundary, params["boundary"])
 		}
-		if c := params["charset"]; format.Kind != None && c != "" && charsetOf(c) == foreign {
+		if c := params["charset"]; format.Kind != None && c != "" && charset.Of(c) == charset.Foreign {
 			t.Fatalf("charset %q accepted", c)
 		}
 	})

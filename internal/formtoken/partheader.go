@@ -3,6 +3,8 @@ package formtoken
 import (
 	"bytes"
 	"strings"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/charset"
 )
 
 // partHead is what the header of a part has said so far.
@@ -103,5 +105,5 @@ func isPlainText(contentType string) bool {
 		return false
 	}
 	class, e := charsetParam(params)
-	return e == nil && class != foreign
+	return e == nil && class != charset.Foreign
 }

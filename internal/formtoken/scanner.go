@@ -3,6 +3,8 @@ package formtoken
 import (
 	"slices"
 	"strings"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/charset"
 )
 
 // Scanner reads a body that is pushed into it in chunks of any size. What it finds, and where, depends
@@ -164,7 +166,7 @@ func (s *Scanner) commit(at int64) *Error {
 	s.open = nil
 	if f.charset {
 		// Each one counts by itself: whichever a parser honours must be harmless.
-		if value := f.collect.String(); strings.TrimSpace(value) != "" && charsetOf(value) == foreign {
+		if value := f.collect.String(); strings.TrimSpace(value) != "" && charset.Of(value) == charset.Foreign {
 			return s.fail(errCharset, at)
 		}
 		return nil

@@ -1,0 +1,105 @@
+package captcha
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+)
+
+// ask asks a path for a challenge, as the script does.
+func (e *edge) ask(path string, headers ...string) reply {
+	e.t.Helper()
+	return e.post(path, "", "", append([]string{"Captcha-Request", "challenge"}, headers...)...)
+}
+
+// TestStrayQuestions asks for challenges at all kinds of paths: the app sees none
+// of the questions, and each is answered as the post itself would be.
+func TestStrayQuestions(t *testing.T) {
+	const easy = "{\n\t\tprovider pow {\n\t\t\tdifficulty 1000\n\t\t}\n\t}"
+	for _, c := range []struct {
+		name, site string
+		paths      map[string]int
+	}{
+		{"matcher", "captcha /login* " + easy + "\ncaptcha_inject\nreverse_proxy {app}", map[string]int{"/login": 200, "/logout": 204, "/": 204}},
+		{"no matcher", "captcha " + easy + "\ncaptcha_inject\nreverse_proxy {app}", map[string]int{"/login": 200, "/logout": 200}},
+		{"signal", "captcha /login* {\n\tmode signal\n}\ncaptcha_inject\nreverse_proxy {app}", map[string]int{"/login": 200, "/logout": 204}},
+		{"two", "captcha /login* " + easy + "\ncaptcha /comment* " + easy + "\ncaptcha_inject /pages/*\nreverse_proxy {app}",
+			map[string]int{"/login": 200, "/comment": 200, "/logout": 204}},
+		{"handle", "handle /in/* {\n\tcaptcha /in/login* " + easy + "\n\treverse_proxy {app}\n}\ncaptcha_inject\nreverse_proxy {app}",
+			map[string]int{"/in/login": 200, "/in/logout": 204, "/login": 204}},
+		{"handle within handle", "captcha /login* " + easy + "\nhandle_path /in/* {\n\thandle /deep/* {\n\t\tcaptcha " + easy +
+			"\n\t}\n\treverse_proxy {app}\n}\ncaptcha_inject\nreverse_proxy {app}",
+			map[string]int{"/in/deep/x": 200, "/in/x": 204, "/login": 200, "/x": 204}},
+		{"all in a handle", "handle /in/* {\n\tcaptcha /in/login* " + easy + "\n\tcaptcha_inject\n\treverse_proxy {app}\n}\nrespond 404",
+			map[string]int{"/in/login": 200, "/in/logout": 204}},
+		{"route", "route {\n\tcaptcha_strip\n\tcaptcha /login* " + easy + "\n\tcaptcha_inject\n\treverse_proxy {app}\n}", map[string]int{"/login": 200, "/logout": 204}},
+		{"strip", "captcha_strip\ncaptcha /login* " + easy + "\ncaptcha_inject\nreverse_proxy {app}", map[string]int{"/login": 200, "/logout": 204}},
+		{"proxies in handles", "captcha /login* " + easy + "\ncaptcha_inject\nhandle /a* {\n\treverse_proxy {app}\n}\nhandle {\n\treverse_proxy {app}\n}",
+			map[string]int{"/login": 200, "/a": 204, "/b": 204}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := serve(t, c.site)
+			for path, want := range c.paths {
+				r := e.ask(path)
+				if r.StatusCode != want || r.Header.Get("Cache-Control") != "no-store" {
+					t.Errorf("%s: %s, want %d, headers %v", path, r.Status, want, r.Header)
+				}
+				if want == 200 && !json.Valid(r.body) || want == 204 && len(r.body) > 0 {
+					t.Errorf("%s: %q", path, r.body)
+				}
+				if seen := e.app.take(); len(seen) > 0 {
+					t.Errorf("%s: the app saw %v", path, seen)
+				}
+			}
+			// what only resembles a question is the app's
+			if r := e.post("/resembles", formType, "a=b", "Captcha-Request", "challenge"); r.StatusCode == 200 {
+				e.wantForwarded(r)
+			} else if r.StatusCode != http.StatusForbidden && r.StatusCode != http.StatusNotFound {
+				t.Errorf("a post with a body: %s", r.Status)
+			}
+			e.app.take()
+			if r := e.do(e.request("GET", "/", "", "", "Captcha-Request", "challenge")); r.StatusCode != 404 {
+				e.wantForwarded(r)
+			}
+		})
+	}
+}
+
+// TestClearedQuestion: a visitor with a clearance need not solve anything.
+func TestClearedQuestion(t *testing.T) {
+	for _, c := range []struct {
+		clearance string
+		want      bool
+	}{
+		{"clearance 1h", true},
+		{"clearance 1h {\n\t\t\tuses 5\n\t\t}", false}, // looking must not spend a use
+	} {
+		t.Run(c.clearance, func(t *testing.T) {
+			e := serve(t, "captcha /login* {\n\t\t"+c.clearance+"\n\t\tprovider pow {\n\t\t\tdifficulty 1000\n\t\t}\n\t}\n\treverse_proxy {app}")
+			cleared := func(headers ...string) bool {
+				t.Helper()
+				var p puzzle
+				r := e.ask("/login", headers...)
+				if err := json.Unmarshal(r.body, &p); err != nil || r.StatusCode != 200 || p.Challenge == nil {
+					t.Fatal(r.Status, err, string(r.body))
+				}
+				return p.Cleared
+			}
+			if cleared() {
+				t.Error("cleared without a clearance")
+			}
+			r := e.form("/login", e.token("/login"))
+			e.wantForwarded(r)
+			cookie := r.Cookies()[0]
+			if got := cleared("Cookie", cookie.Name+"="+cookie.Value); got != c.want {
+				t.Errorf("%s: cleared is %v", c.clearance, got)
+			}
+			if cleared("Cookie", cookie.Name+"="+cookie.Value[:len(cookie.Value)-1]) {
+				t.Error("cleared by a forged clearance")
+			}
+			for range 5 { // all uses are still there
+				e.wantForwarded(e.post("/login", formType, "a=b", "Cookie", cookie.Name+"="+cookie.Value))
+			}
+		})
+	}
+}

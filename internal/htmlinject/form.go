@@ -1,0 +1,58 @@
+package htmlinject
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Form is what the start tag of a form says.
+type Form struct {
+	ID, Name, Action, Method string
+	Class                    []string
+	// Base is the address that relative ones are relative to, as the document
+	// says; empty where that is the document's own.
+	Base string
+}
+
+func formOf(attrs map[string]string, base string) Form {
+	return Form{
+		ID: attrs["id"], Name: attrs["name"], Action: attrs["action"], Method: attrs["method"],
+		Class: strings.FieldsFunc(attrs["class"], func(r rune) bool { return strings.ContainsRune(spaces, r) }),
+		Base:  base,
+	}
+}
+
+const spaces = " \t\n\f\r"
+
+// Target returns the URL that the form of a page is sent to. It returns false for
+// what is no such address, or one that browsers may read otherwise than we do.
+func (f Form) Target(page *url.URL) (*url.URL, bool) {
+	action := clean(f.Action)
+	if action == "" { // the page itself, whatever its base
+		return page, true
+	}
+	if f.Base != "" {
+		base, err := page.Parse(clean(f.Base))
+		if err != nil || base.Opaque != "" {
+			return nil, false
+		}
+		page = base
+	}
+	target, err := page.Parse(action)
+	if err != nil || target.Opaque != "" || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
+		return nil, false
+	}
+	return target, true
+}
+
+// clean reads an address as browsers do: without surrounding space and any line
+// breaks, and with slashes that lean either way.
+func clean(address string) string {
+	address = strings.TrimFunc(address, func(r rune) bool { return r <= ' ' })
+	address = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(address)
+	path, rest := address, ""
+	if i := strings.IndexAny(address, "?#"); i >= 0 {
+		path, rest = address[:i], address[i:]
+	}
+	return strings.ReplaceAll(path, `\`, "/") + rest
+}

@@ -1,0 +1,347 @@
+package htmlinject
+
+import "bytes"
+
+// state is where in the page the next byte stands, as far as that decides where
+// tags begin and end. The states are those of the HTML standard's tokenizer
+// (section 13.2.5), several of them in one where the difference does not matter.
+type state uint8
+
+const (
+	data state = iota
+	tagOpen
+	endTagOpen
+	tagName
+	inTag // before the name of an attribute
+	attrName
+	afterAttrName
+	beforeValue
+	valueDouble
+	valueSingle
+	valueUnquoted
+	tagEnd // a tag has just ended
+	markup // after <!
+	markupDash
+	comment
+	commentBang
+	bogus
+	cdataOpen
+	cdata
+	rawText
+	rawLess
+	rawEnd
+	bang
+	bangDash
+	scriptWord
+)
+
+const maxName = len("annotation-xml")
+
+// step reads on from p[i], which w.offset is the offset of, and returns where it
+// has come to. It may stay where it is in another state.
+func (w *Writer) step(p []byte, i int) int {
+	c := p[i]
+	switch {
+	case w.state == data:
+		n := bytes.IndexByte(p[i:], '<')
+		if n < 0 {
+			return len(p)
+		}
+		w.state, w.held, w.mark, w.start = tagOpen, true, i+n, w.offset+int64(n)
+		return i + n + 1
+	case w.state < tagName:
+		return w.stepName(c, i)
+	case w.state == tagName:
+		return w.stepTagName(p, i)
+	case w.state < tagEnd:
+		return w.stepTag(p, i)
+	case w.state <= cdata:
+		return w.stepMarkup(p, i)
+	default:
+		return w.stepRaw(p, i)
+	}
+}
+
+// stepName reads a tag's beginning, up to its name.
+func (w *Writer) stepName(c byte, i int) int {
+	switch {
+	case isLetter(c):
+		w.end, w.state, w.nameLen, w.slash = w.state == endTagOpen, tagName, 0, false
+		return i
+	case w.state == endTagOpen && c == '>':
+		w.state = data
+	case w.state == endTagOpen:
+		w.state = bogus
+		w.release()
+		return i
+	case c == '/':
+		w.state = endTagOpen
+		return i + 1
+	case c == '!':
+		w.state = markup
+	case c == '?':
+		w.state = bogus
+	default: // the < is text
+		w.state = data
+		w.release()
+		return i
+	}
+	w.release()
+	return i + 1
+}
+
+// stepTagName reads the name of a tag. At its end it shows whether the tag is held
+// back further.
+func (w *Writer) stepTagName(p []byte, i int) int {
+	for ; i < len(p); i++ {
+		switch c := p[i]; {
+		case isSpace(c) || c == '/':
+			w.state, w.slash = inTag, c == '/'
+		case c == '>':
+			w.state = tagEnd
+		case w.nameLen < maxName:
+			w.name[w.nameLen] = lower(c)
+			w.nameLen++
+			continue
+		default:
+			w.nameLen = maxName + 1
+			if w.held {
+				w.release()
+			}
+			continue
+		}
+		if w.held && !w.mayInsert() {
+			w.release()
+		}
+		return i + 1
+	}
+	return i
+}
+
+// stepTag reads the attributes of a tag.
+func (w *Writer) stepTag(p []byte, i int) int {
+	for i < len(p) && w.state != tagEnd {
+		c := p[i]
+		space := isSpace(c)
+		switch {
+		case w.state == valueDouble:
+			i = w.skipTo(p, i, '"', inTag)
+			continue
+		case w.state == valueSingle:
+			i = w.skipTo(p, i, '\'', inTag)
+			continue
+		case c == '>':
+			w.state = tagEnd
+		case w.state == valueUnquoted:
+			if space {
+				w.state = inTag
+			}
+		case w.state == beforeValue:
+			switch {
+			case c == '"':
+				w.state = valueDouble
+			case c == '\'':
+				w.state = valueSingle
+			case !space:
+				w.state = valueUnquoted
+			}
+		case c == '/':
+			w.state, w.slash = inTag, true
+		case space:
+			w.slash = false
+			if w.state == attrName {
+				w.state = afterAttrName
+			}
+		case c == '=' && w.state != inTag:
+			w.state = beforeValue
+		default:
+			w.state, w.slash = attrName, false
+		}
+		i++
+	}
+	return i
+}
+
+// skipTo reads on to the byte end, after which the state is next.
+func (w *Writer) skipTo(p []byte, i int, end byte, next state) int {
+	n := bytes.IndexByte(p[i:], end)
+	if n < 0 {
+		return len(p)
+	}
+	w.state = next
+	return i + n + 1
+}
+
+// stepMarkup reads what begins with <! or is taken for a comment.
+func (w *Writer) stepMarkup(p []byte, i int) int {
+	c := p[i]
+	switch w.state {
+	case markup:
+		switch {
+		case c == '-':
+			w.state = markupDash
+			return i + 1
+		case c == '[' && w.tree.foreign():
+			w.state, w.matched = cdataOpen, 1
+			return i + 1
+		}
+		w.state = bogus
+		return i
+	case markupDash:
+		if c != '-' {
+			w.state = bogus
+			return i
+		}
+		w.state, w.dashes, w.fresh = comment, 0, true
+	case bogus:
+		return w.skipTo(p, i, '>', data)
+	case cdataOpen:
+		const opening = "[CDATA["
+		if c != opening[w.matched] {
+			w.state = bogus
+			return i
+		}
+		if w.matched++; w.matched == len(opening) {
+			w.state, w.dashes = cdata, 0
+		}
+	case cdata:
+		switch {
+		case c == ']':
+			w.dashes++
+		case c == '>' && w.dashes >= 2:
+			w.state = data
+		default:
+			w.dashes = 0
+		}
+	default:
+		return w.stepComment(p, i)
+	}
+	return i + 1
+}
+
+func (w *Writer) stepComment(p []byte, i int) int {
+	c := p[i]
+	switch {
+	case w.state == commentBang && c == '>':
+		w.state = data
+	case w.state == commentBang:
+		w.state, w.dashes = comment, 0
+		return i
+	case w.dashes == 0 && !w.fresh && c != '-':
+		n := bytes.IndexByte(p[i:], '-')
+		if n < 0 {
+			return len(p)
+		}
+		return i + n
+	case c == '-':
+		w.dashes++
+	case c == '>' && (w.dashes >= 2 || w.fresh):
+		w.state = data
+	case c == '!' && w.dashes >= 2:
+		w.state, w.fresh = commentBang, false
+	default:
+		w.dashes, w.fresh = 0, false
+	}
+	return i + 1
+}
+
+// stepRaw reads the text of an element in which there are no tags but its own
+// end, and of scripts, which may hide that too.
+func (w *Writer) stepRaw(p []byte, i int) int {
+	c := p[i]
+	switch w.state {
+	case rawText:
+		return w.stepText(p, i)
+	case rawLess:
+		w.matched = 0
+		switch {
+		case c == '/' && w.escape < 2:
+			w.state = rawEnd
+		case c == '/':
+			w.state = scriptWord
+		case c == '!' && w.raw == "script" && w.escape == 0:
+			w.state = bang
+		case isLetter(c) && w.escape == 1:
+			w.state = scriptWord
+			return i
+		default:
+			w.state = rawText
+			return i
+		}
+	case rawEnd:
+		switch {
+		case w.matched < len(w.raw) && lower(c) == w.raw[w.matched]:
+			w.matched++
+			return i + 1
+		case w.matched == len(w.raw) && (isSpace(c) || c == '/' || c == '>'):
+			w.end, w.slash, w.escape = true, false, 0
+			w.nameLen = copy(w.name[:], w.raw)
+			w.state = inTag
+			return i
+		}
+		w.state = rawText
+		return i
+	case bang, bangDash:
+		if c != '-' {
+			w.state = rawText
+			return i
+		}
+		if w.state++; w.state > bangDash {
+			w.state, w.escape, w.dashes = rawText, 1, 2
+		}
+	case scriptWord:
+		return w.stepWord(c, i)
+	}
+	return i + 1
+}
+
+func (w *Writer) stepText(p []byte, i int) int {
+	if w.escape == 0 {
+		return w.skipTo(p, i, '<', rawLess)
+	}
+	switch c := p[i]; {
+	case c == '-':
+		w.dashes++
+		return i + 1
+	case c == '<':
+		w.state = rawLess
+	case c == '>' && w.dashes >= 2:
+		w.escape = 0
+	}
+	w.dashes = 0
+	return i + 1
+}
+
+// stepWord reads a word after < or </ in an escaped script, which a script's own
+// name makes hide its end, or no longer.
+func (w *Writer) stepWord(c byte, i int) int {
+	const word = "script"
+	switch {
+	case isLetter(c):
+		if w.matched >= 0 && w.matched < len(word) && lower(c) == word[w.matched] {
+			w.matched++
+		} else {
+			w.matched = -1
+		}
+		return i + 1
+	case w.matched == len(word) && (isSpace(c) || c == '/' || c == '>'):
+		w.escape = 3 - w.escape // 1 becomes 2, and 2 becomes 1
+		w.state = rawText
+		return i + 1
+	}
+	w.state = rawText
+	return i
+}
+
+func isLetter(c byte) bool { return 'a' <= lower(c) && lower(c) <= 'z' }
+
+func isSpace(c byte) bool {
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f'
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}

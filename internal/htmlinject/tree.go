@@ -1,0 +1,214 @@
+package htmlinject
+
+import (
+	"bytes"
+	"slices"
+
+	"golang.org/x/net/html"
+)
+
+// tree is what must be known of the document in order to tell where an element
+// would come to stand.
+type tree struct {
+	open    []string // elements in which nothing is inserted, the outermost first
+	form    bool     // within a form: the start tags of further ones are ignored
+	placed  bool     // the script is
+	body    bool     // the head has ended
+	charset bool     // is known
+	based   bool     // a <base> has been seen
+	base    string   // its href
+}
+
+// maxOpen bounds the elements that are kept track of.
+const maxOpen = 256
+
+// foreign reports whether the innermost open element is not one of HTML: there
+// are CDATA sections, and no elements with raw text.
+func (t *tree) foreign() bool {
+	n := len(t.open)
+	return n > 0 && (t.open[n-1] == "svg" || t.open[n-1] == "math")
+}
+
+func (t *tree) within(name string) bool { return slices.Contains(t.open, name) }
+
+// close closes an element, and those in it.
+func (t *tree) close(name string) {
+	for i := len(t.open) - 1; i >= 0; i-- {
+		if t.open[i] == name {
+			t.open = t.open[:i]
+			return
+		}
+	}
+}
+
+// breakOut leaves SVG and MathML, as many tags of HTML do there.
+func (t *tree) breakOut() {
+	for t.foreign() {
+		t.open = t.open[:len(t.open)-1]
+	}
+}
+
+// mayInsert reports whether the tag with the name that has just been read may be
+// a place, or says something that has to be known there.
+func (w *Writer) mayInsert() bool {
+	t := &w.tree
+	if w.nameLen > maxName || len(t.open) > 0 {
+		return false
+	}
+	switch name := string(w.name[:w.nameLen]); {
+	case w.end:
+		return name == "head" && !t.placed
+	case name == "form":
+		return !t.form
+	case name == "script", name == "body":
+		return !t.placed
+	case name == "meta":
+		return !t.body || !t.charset
+	case name == "base":
+		return !t.based
+	}
+	return false
+}
+
+// tag is called at the end of a tag; with its text where it was held back.
+func (w *Writer) tag(text []byte) {
+	if text != nil {
+		text = w.insert(text)
+	}
+	w.emit(text)
+	if w.ended || w.nameLen > maxName {
+		return
+	}
+	name := known(w.name[:w.nameLen])
+	switch {
+	case w.end:
+		w.endTag(name)
+	case w.tree.foreign():
+		w.foreignTag(name)
+	}
+	if !w.end && !w.tree.foreign() {
+		w.startTag(name)
+	}
+	if len(w.tree.open) > maxOpen {
+		w.giveUp()
+	}
+}
+
+// startTag follows a start tag of HTML.
+func (w *Writer) startTag(name string) {
+	t := &w.tree
+	switch name {
+	case "form":
+		if !t.within("template") && !t.within("select") {
+			t.form = true
+		}
+	case "svg", "math":
+		if !w.slash {
+			t.open = append(t.open, name)
+		}
+	case "template", "select":
+		t.open = append(t.open, name)
+	case "script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "noscript":
+		w.state, w.raw = rawText, name
+	case "plaintext", "frameset":
+		w.giveUp()
+	}
+	if !inHead[name] {
+		t.body = true
+	}
+}
+
+// foreignTag follows a start tag within SVG or MathML.
+func (w *Writer) foreignTag(name string) {
+	t := &w.tree
+	switch {
+	case breaksOut[name]:
+		t.breakOut()
+	case w.slash:
+	case name == "svg", name == "math", integrates[name]:
+		t.open = append(t.open, name)
+	}
+}
+
+func (w *Writer) endTag(name string) {
+	t := &w.tree
+	switch {
+	case name == "form" && !t.within("template"):
+		t.form = false
+	case name == "p" || name == "br":
+		t.breakOut()
+	case name != "":
+		t.close(name)
+	}
+}
+
+// insert decides about a tag that was held back. It returns what is to be given
+// on of it.
+func (w *Writer) insert(text []byte) []byte {
+	t := &w.tree
+	switch string(w.name[:w.nameLen]) {
+	case "head", "body":
+		w.place()
+	case "script":
+		if t.charset || w.start >= prescan {
+			w.place()
+		}
+	case "base":
+		if href, ok := attributes(text)["href"]; ok {
+			t.based, t.base = true, href
+		}
+	case "meta":
+		return w.meta(text)
+	case "form":
+		if w.page.Wanted(formOf(attributes(text), t.base)) {
+			w.place()
+			w.emit(text)
+			return w.page.Inputs
+		}
+	}
+	return text
+}
+
+// place inserts the script, once.
+func (w *Writer) place() {
+	if !w.tree.placed {
+		w.tree.placed = true
+		w.emit(w.page.Script)
+	}
+}
+
+// attributes reads the attributes of a start tag. Their names are in lower case.
+func attributes(text []byte) map[string]string {
+	z := html.NewTokenizer(bytes.NewReader(text))
+	z.Next()
+	attrs := make(map[string]string)
+	for more := true; more; {
+		var key, value []byte
+		if key, value, more = z.TagAttr(); len(key) > 0 {
+			attrs[string(key)] = string(value)
+		}
+	}
+	return attrs
+}
+
+// known returns the name of an element that matters, and an empty one for others.
+func known(name []byte) string { return names[string(name)] }
+
+// The elements that matter.
+var (
+	names      = make(map[string]string)
+	inHead     = set("html", "head", "title", "meta", "link", "base", "script", "style", "noscript", "template", "noframes")
+	integrates = set("foreignobject", "desc", "title", "mi", "mo", "mn", "ms", "mtext", "annotation-xml")
+	breaksOut  = set("b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em", "embed", "h1", "h2",
+		"h3", "h4", "h5", "h6", "head", "hr", "i", "img", "li", "listing", "menu", "meta", "nobr", "ol", "p", "pre", "ruby", "s", "small",
+		"span", "strong", "strike", "sub", "sup", "table", "tt", "u", "ul", "var")
+	_ = set("form", "svg", "math", "select", "textarea", "xmp", "iframe", "noembed", "plaintext", "frameset")
+)
+
+func set(list ...string) map[string]bool {
+	m := make(map[string]bool)
+	for _, name := range list {
+		m[name], names[name] = true, name
+	}
+	return m
+}

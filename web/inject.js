@@ -1,0 +1,85 @@
+// The script in the app's own pages. This file has what all its parts need: the
+// page's language, the edge's challenges, and their tokens. Above it in the same
+// function stands the solver, for which workers run this text too.
+
+const MARK = Symbol.for('captcha-inject');
+if (typeof document === 'undefined' || globalThis[MARK]) return;
+Object.defineProperty(globalThis, MARK, {value: true});
+
+// What the page may replace later, taken now.
+const {
+  AbortController, Blob, DataTransfer, Element, FormData, HTMLFormElement, Headers, Map, MessageChannel, MutationObserver, Promise,
+  ReadableStream, Request, ShadowRoot, URL, URLSearchParams, Worker, XMLHttpRequest, clearTimeout, fetch, setTimeout,
+} = globalThis;
+const {parse, stringify} = JSON;
+const {apply, get} = Reflect;
+const {addEventListener, removeEventListener} = EventTarget.prototype;
+const {attachShadow, after, before} = Element.prototype;
+const {submit} = HTMLFormElement.prototype;
+const source = document.currentScript.textContent;
+const make = document.createElement.bind(document);
+const on = (node, type, listener, options) => apply(addEventListener, node, [type, listener, options]);
+
+// guard lets a page go on as it would without us where we fail.
+const guard = (f) => (event) => {
+  try {
+    f(event);
+  } catch { /* as without us */ }
+};
+
+const OURS = 'data-captcha-inject';
+const QUIET = 8e3; // milliseconds without a sign of life after which a form is sent as it is
+
+// The language of our texts: the page's, else the visitor's.
+function language() {
+  for (const wanted of [document.documentElement.lang, ...navigator.languages]) {
+    const tag = wanted.toLowerCase();
+    if (/^zh\b/.test(tag)) return /hant|tw|hk|mo/.test(tag) ? 'zh-Hant' : 'zh-Hans';
+    const [short] = tag.split(/[-_]/);
+    if (TEXTS[short]) return short;
+  }
+  return 'en';
+}
+
+// note makes a line that is read out when its text changes.
+function note() {
+  const line = make('div');
+  line.setAttribute(OURS, '');
+  line.setAttribute('role', 'status');
+  line.style.fontSize = '.875em';
+  return line;
+}
+
+function write(line, key) {
+  const lang = language();
+  line.lang = lang;
+  line.dir = lang === 'ar' ? 'rtl' : 'ltr';
+  line.textContent = key === undefined ? '' : TEXTS[lang][key];
+  line.style.margin = line.textContent && '.5em 0';
+}
+
+// ask gets the challenge that a post to a URL needs; null where it needs none.
+async function ask(url) {
+  const answer = await fetch(url, {
+    method: 'POST', headers: {'Captcha-Request': 'challenge'}, credentials: 'same-origin', redirect: 'error', cache: 'no-store',
+    signal: AbortSignal.timeout?.(QUIET),
+  });
+  if (answer.status === 204) return null;
+  if (!answer.ok) throw new Error('no challenge');
+  const {cleared, provider, challenge} = await answer.json();
+  return cleared ? null : {provider, challenge, served: Date.parse(answer.headers.get('Date'))};
+}
+
+// prove solves a challenge. Everything but the challenge itself is our own. The
+// host shows what is going on: say, alive, put.
+async function prove({provider, challenge, served}, host) {
+  const {fields, widget} = PROVIDERS[provider];
+  if (widget) return {provider, fields: await appear(fields, widget, challenge, host)};
+  const {algorithm, maxnumber, salt} = challenge;
+  if (algorithm !== 'SHA-256' || !(maxnumber < 2 ** 31)) throw new Error('no puzzle');
+  const since = now();
+  host.say(WORKING);
+  const token = await payload(challenge, host.alive, source);
+  const end = 1e3 * new URLSearchParams(salt.split('?')[1]).get('expires');
+  return {provider, fields: [[fields[0], token]], since, lifetime: end && Math.max(1, end - (served || Date.now()))};
+}
