@@ -23,6 +23,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-captcha/caddy-captcha"
+	_ "github.com/caddy-captcha/caddy-captcha/store/redis"
 	"github.com/caddy-captcha/caddy-captcha/provider/pow/powtest"
 )
 
@@ -35,6 +36,7 @@ const (
 // Where outage is set, the example runs with providers that do not answer.
 var examples = map[string]struct {
 	protected, open []string
+	before          func(t *testing.T)
 	special         func(t *testing.T, site string)
 	outage          func(t *testing.T, site string)
 }{
@@ -53,6 +55,7 @@ var examples = map[string]struct {
 		open:      []string{"/webhooks/stripe", "/payment/notify", "/saml/acs", "/healthz", "/oauth/token"},
 	},
 	"signal":    {special: trySignal},
+	"fleet":     {before: startExampleRedis, open: []string{"/other"}, special: tryFleet},
 	"clearance": {protected: []string{"/login", "/posts/1", "/messages"}, open: []string{"/search"}, special: tryClearance},
 	"uploads":   {protected: []string{"/upload"}, special: tryUpload},
 	"own-page":  {protected: []string{"/contact"}, open: []string{"/other"}, special: tryOwnPage},
@@ -93,6 +96,9 @@ func TestExamples(t *testing.T) {
 			want, ok := examples[name]
 			if !ok {
 				t.Fatal("this folder is in no test: add it to examples")
+			}
+			if want.before != nil {
+				want.before(t)
 			}
 			prepare := easier
 			if want.outage != nil {
