@@ -105,4 +105,8 @@ func TestPolicyTellsUntil(t *testing.T) {
 			t.Errorf("at %s: reported by a client: %s, want %s", c.at.Sub(now), a.Action, c.want)
 		}
 	}
+	e.load("", "respond ok") // the captcha app goes
+	if running.Load() != nil {
+		t.Error("a config that is gone still tells its policies")
+	}
 }

@@ -39,10 +39,11 @@ is no trouble.
 
 --serve 127.0.0.1:0 shows the same as a page in the browser, with buttons for
 drills, until it is interrupted. It prints the page's address, which is a secret.`,
-		Args:          cobra.NoArgs,
-		RunE:          caddycmd.WrapCommandFuncForCobra(runStatus),
-		SilenceErrors: true, // Caddy's log has them; an exit code is none
-		SilenceUsage:  true,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true // Caddy's log has them; an exit code is none
+			return caddycmd.WrapCommandFuncForCobra(runStatus)(cmd, args)
+		},
 	})
 	cmd.Flags().BoolP("watch", "w", false, "Keep the table current")
 	cmd.Flags().Bool("json", false, "Print the admin API's document")

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -192,6 +195,40 @@ func TestStatusWatch(t *testing.T) {
 	screens, code, err = watched(t, false, calm, calm, away)
 	if !errors.Is(err, away) || code != caddy.ExitCodeFailedStartup || len(screens) != 3 || strings.Contains(strings.Join(screens, ""), "\x1b") {
 		t.Errorf("%d, %v, %q; want three tables, one after the other, without colours", code, err, screens)
+	}
+}
+
+// Cobra prints what is wrong with the command line, and nothing about exit codes.
+func TestStatusCommandLine(t *testing.T) {
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"store": {"ok": false}}`))
+	}))
+	t.Cleanup(admin.Close)
+	for _, c := range []struct {
+		args, err, printed string
+	}{
+		{"--watch --json", "none of the others can be", "Error: "},
+		{"x", "unknown command", "Error: "},
+		{"--json --address " + strings.TrimPrefix(admin.URL, "http://"), "exiting with status 2", ""},
+	} {
+		var out bytes.Buffer
+		cmd := statusCommand()
+		cmd.SetArgs(strings.Fields(c.args))
+		cmd.SetErr(&out)
+		cmd.SetOut(io.Discard)
+		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), c.err) || !strings.HasPrefix(out.String(), c.printed) || c.printed == "" && out.Len() > 0 {
+			t.Errorf("%s: %v, want %q; printed %q, want %q", c.args, err, c.err, out.String(), c.printed)
+		}
+	}
+}
+
+// A drill in an outage does not hide it.
+func TestDrillInAnOutage(t *testing.T) {
+	p := nights()["down"].Providers[1]
+	p.Drill = true
+	doc := statusDoc{Store: storeDoc{OK: true}, Providers: []providerDoc{p}}
+	if state, _ := p.stateText(); doc.exitCode() != exitTrouble || state != "DOWN" {
+		t.Errorf("exit code %d, state %s", doc.exitCode(), state)
 	}
 }
 

@@ -44,7 +44,7 @@ func TestMetricsTellOfProviders(t *testing.T) {
 	all := allHealths()
 	all[0].learn(nil, time.Now())
 	all[1].learn(wrongKey, time.Now())
-	want(`caddy_captcha_provider_misconfigured{provider="fake"} 1`)
+	want(`caddy_captcha_provider_misconfigured{provider="fake"} 1`, `caddy_captcha_provider_reached{provider="fake"} 0`)
 	all[0].learn(wrongKey, time.Now())
 	all[1].learn(nil, time.Now())
 	want(`caddy_captcha_provider_misconfigured{provider="fake"} 1`, `caddy_captcha_provider_reached{provider="fake"} 1`)
