@@ -22,7 +22,7 @@ func waitUntil(t *testing.T, what string, is func() bool) {
 // Promise 3: tokens that look like tokens, more at once than there is room for,
 // while the provider takes its time with them. The probe still gets through, those
 // without room are asked to try again, and nobody is let in.
-func TestAFloodOfTokensDoesNotKeepTheProbeOut(t *testing.T) {
+func TestAFloodOfTokensDoesNotKeepTheProbeOutD43D100(t *testing.T) {
 	g := newGateway(t, "turnstile")
 	answer := make(chan struct{})
 	var mu sync.Mutex
