@@ -25,3 +25,15 @@ func TestClientsWordFillsNoMemoryD97(t *testing.T) {
 		_ = caddy.Stop()
 	}
 }
+
+// Where policy takes the client's word, the token that it came with has opened a
+// request, and opens no other.
+func TestClientsWordOpensOneRequestD40(t *testing.T) {
+	g := newGateway(t, "geetest")
+	e := serve(t, "captcha {\n"+g.block(false)+"\nfailover {\nclient_reported allow\n}\n}\nreverse_proxy {app}")
+	body := offlineAnswer(randomHex(16)).Encode()
+	if s := e.wantForwarded(e.post("/", formType, body)); s.Header.Get(headerStatus) != "failover" {
+		t.Errorf("the app was told %v", s.Header)
+	}
+	e.wantProblem(e.post("/", formType, body), 403, "token-duplicate")
+}
