@@ -14,7 +14,7 @@ import (
 
 // A lost memory is noticed by every node, in the claim that would spend a token a
 // second time, and for no other reason.
-func TestLostMemoryIsNoticed(t *testing.T) {
+func TestLostMemoryIsNoticedD117(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, r *fleettest.Redis){
 		"flush": func(_ *testing.T, r *fleettest.Redis) { r.Do("FLUSHALL") },
 		"restart": func(_ *testing.T, r *fleettest.Redis) {

@@ -66,7 +66,7 @@ func kinds(t *testing.T, try func(t *testing.T, r Redis)) {
 	}
 }
 
-func TestClaimOnceOverTheFleet(t *testing.T) { // promise 2
+func TestClaimOnceOverTheFleetD116(t *testing.T) { // promise 2
 	kinds(t, func(t *testing.T, r Redis) {
 		nodes := []*Redis{node(t, r), node(t, r), node(t, r)}
 		for _, n := range nodes {
