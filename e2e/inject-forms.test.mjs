@@ -1,6 +1,9 @@
 // captcha_inject: the app's own forms arrive with a token, and nobody sees a challenge page.
 import assert from 'node:assert/strict';
+import {writeFileSync} from 'node:fs';
+import {join} from 'node:path';
 import {hold, received, release} from './lib/browser.mjs';
+import {temporary} from './lib/caddy.mjs';
 import {arrives, plain, ready, rest, visit} from './lib/inject.mjs';
 import {test, world} from './lib/world.mjs';
 
@@ -197,12 +200,17 @@ for (const [name, way] of Object.entries(ways)) {
 
 // An upload streams: what follows the token is not looked at. 20 MB fit neither
 // max_buffer nor max_replay, so without the token in front there would be a page.
+const files = temporary();
 for (const how of ['held', 'ready']) {
   test(`an upload of 20 MB: ${how}`, async (t) => {
     const page = await at(t, `<form method="post" action="/send" enctype="multipart/form-data"><input name="text" value="hello"><input type="file" name="a" multiple>
       <input type="file" name="none"><button>Send</button></form>`, {init: how === 'held' ? [hold] : []});
     const bytes = Buffer.alloc(20 << 20, 'x');
-    await page.setInputFiles('[name=a]', [{name: 'grüße "1".bin', mimeType: 'application/x-own', buffer: bytes}, {name: 'small.txt', mimeType: 'text/plain', buffer: Buffer.from('\r\n--')}]);
+    await page.setInputFiles('[name=a]', Object.entries({'grüße "1".bin': bytes, 'small.txt': '\r\n--'}).map(([name, content]) => {
+      const path = join(files, name);
+      writeFileSync(path, content);
+      return path;
+    }));
     if (how === 'held') {
       await page.click('button', {noWaitAfter: true});
       await page.waitForFunction(() => document.querySelector('[role=status]')?.textContent);
@@ -216,7 +224,7 @@ for (const how of ['held', 'ready']) {
     const names = parts.map((part) => part.slice(0, part.indexOf('\r\n\r\n')).split('\r\n').map((line) => Buffer.from(line, 'latin1').toString()).join('|'));
     assert.deepEqual(names.slice(1), [
       'Content-Disposition: form-data; name="text"',
-      'Content-Disposition: form-data; name="a"; filename="grüße %221%22.bin"|Content-Type: application/x-own',
+      'Content-Disposition: form-data; name="a"; filename="grüße %221%22.bin"|Content-Type: application/octet-stream',
       'Content-Disposition: form-data; name="a"; filename="small.txt"|Content-Type: text/plain',
       'Content-Disposition: form-data; name="none"; filename=""|Content-Type: application/octet-stream',
     ]);

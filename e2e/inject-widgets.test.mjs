@@ -207,7 +207,7 @@ test('a dialog that is cancelled: the page gets the answer', async (t) => {
   await page.click('#own');
   await page.locator('#tick').waitFor();
   assert.equal(await box.getAttribute('aria-labelledby'), await box.locator('[role=status]').getAttribute('id'));
-  assert.equal(await box.locator('[role=status]').innerText(), 'Please complete the security check.');
+  await box.locator('[role=status]', {hasText: 'Please complete the security check.'}).waitFor();
   await page.keyboard.press('Escape');
   await page.waitForFunction(() => results.length === 1);
   assert.equal(await page.evaluate(() => document.activeElement.id), 'own');

@@ -53,7 +53,7 @@ func script(files ...string) template.JS {
 }
 
 // pack leaves out blank lines, indentation, and comments that take a line or end
-// one. It knows no syntax: our files have no strings over several lines, and none
+// one. It knows no syntax: our files have no texts over several lines, and none
 // that holds two slashes between spaces.
 func pack(source string) string {
 	var b strings.Builder
@@ -66,4 +66,41 @@ func pack(source string) string {
 		}
 	}
 	return b.String()
+}
+
+// squeeze leaves out the spaces of a packed script that mean nothing. It knows of
+// quotes: our files have none in a regular expression, nor a text over several lines.
+func squeeze(script string) string {
+	var b strings.Builder
+	var quote, before byte
+	for i := 0; i < len(script); i++ {
+		c := script[i]
+		switch {
+		case quote != 0 && c == '\\':
+			b.WriteByte(c)
+			i++
+			c = script[i]
+		case quote != 0 && c == quote, c == '\n':
+			quote = 0
+		case quote != 0:
+		case c == '\'', c == '"', c == '`':
+			quote = c
+		case c == ' ' && (i+1 == len(script) || kind(before) == 0 || kind(before) != kind(script[i+1])):
+			continue
+		}
+		b.WriteByte(c)
+		before = c
+	}
+	return b.String()
+}
+
+// kind tells letters of names from signs: a space between two of a kind stays.
+func kind(c byte) int {
+	switch {
+	case c == '_', c == '$', c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
+		return 1
+	case c == '+', c == '-':
+		return 2
+	}
+	return 0
 }

@@ -97,7 +97,7 @@ func (i Inject) Script() (string, error) {
 	}
 	var b strings.Builder
 	b.WriteString("(() => {\n")
-	b.WriteString(pack(solverJS))
+	b.WriteString(squeeze(pack(solverJS)))
 	b.WriteString("try {\n")
 	fmt.Fprintf(&b, "const HEADER = %s, FORMS = %s, ACTIONS = %s;\n", quote(header), quote(strings.Join(i.Forms, ",")), actions)
 	fmt.Fprintf(&b, "const NAMES = {__proto__: null, %s;\n", quote(names)[1:])
@@ -108,7 +108,7 @@ func (i Inject) Script() (string, error) {
 	if !widgets {
 		files = slices.Delete(files, 4, 5)
 	}
-	b.WriteString(pack(strings.Join(files, "\n")))
+	b.WriteString(squeeze(pack(strings.Join(files, "\n"))))
 	b.WriteString("} catch { /* the page goes on as without us */ }\n})();\n")
 	text := ascii(b.String())
 	if endsScript.MatchString(text) {

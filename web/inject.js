@@ -8,8 +8,8 @@ Object.defineProperty(globalThis, MARK, {value: true});
 
 // What the page may replace later, taken now.
 const {
-  AbortController, Blob, DataTransfer, Element, FormData, HTMLFormElement, Headers, Map, MessageChannel, MutationObserver, Promise,
-  ReadableStream, Request, ShadowRoot, URL, URLSearchParams, Worker, XMLHttpRequest, clearTimeout, fetch, setTimeout,
+  AbortController, Blob, DataTransfer, Element, FormData, HTMLFormElement, Headers, Map, MutationObserver, Promise, Request, ShadowRoot, URL,
+  URLSearchParams, Worker, XMLHttpRequest, fetch, setTimeout,
 } = globalThis;
 const {parse, stringify} = JSON;
 const {apply, get} = Reflect;

@@ -54,7 +54,7 @@ async function resend(xhr, call) {
   apply(transmit, xhr, [call.body]);
 }
 
-const before$ = (f, also) => new Proxy(f, {
+const first = (f, also) => new Proxy(f, {
   apply(f, self, args) {
     try {
       also(self, args);
@@ -63,16 +63,16 @@ const before$ = (f, also) => new Proxy(f, {
   },
 });
 
-XHR.open = before$(open, (xhr, args) => {
+XHR.open = first(open, (xhr, args) => {
   calls.get(xhr)?.control.abort();
   calls.set(xhr, {args: [...args], headers: [], phase: 'over', control: new AbortController(), repeat: !SAFE.test(args[0]) && (args.length < 3 || !!args[2])});
 });
 
-XHR.setRequestHeader = before$(setRequestHeader, (xhr, [name, value]) => {
+XHR.setRequestHeader = first(setRequestHeader, (xhr, [name, value]) => {
   calls.get(xhr)?.headers.push([String(name), String(value)]);
 });
 
-XHR.send = before$(transmit, (xhr, [body]) => {
+XHR.send = first(transmit, (xhr, [body]) => {
   const call = calls.get(xhr);
   if (!call?.repeat) return;
   call.body = keep(body);

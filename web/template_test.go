@@ -63,3 +63,11 @@ func TestPack(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+func TestSqueeze(t *testing.T) {
+	got := squeeze("const a = b + +c - -d, e = {f: 'g  h', i: \"j \\\" k\", l: `m ${n} o`};\nreturn x => 'it is' in y;\n")
+	want := "const a=b+ +c- -d,e={f:'g  h',i:\"j \\\" k\",l:`m ${n} o`};\nreturn x=>'it is'in y;\n"
+	if got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
