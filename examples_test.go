@@ -23,8 +23,8 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-captcha/caddy-captcha"
-	_ "github.com/caddy-captcha/caddy-captcha/store/redis"
 	"github.com/caddy-captcha/caddy-captcha/provider/pow/powtest"
+	_ "github.com/caddy-captcha/caddy-captcha/store/redis"
 )
 
 const (
