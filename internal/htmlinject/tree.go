@@ -12,6 +12,7 @@ import (
 type tree struct {
 	open    []string // elements in which nothing is inserted, the outermost first
 	form    bool     // within a form: the start tags of further ones are ignored
+	leaning int      // formatting elements, such as <b>, that have not ended, as far as can be told
 	placed  bool     // the script is
 	body    bool     // the head has ended
 	charset bool     // is known
@@ -113,6 +114,9 @@ func (w *Writer) startTag(name string) {
 	case "plaintext", "frameset":
 		w.giveUp()
 	}
+	if formats[name] {
+		t.leaning++
+	}
 	if !inHead[name] {
 		t.body = true
 	}
@@ -132,6 +136,9 @@ func (w *Writer) foreignTag(name string) {
 
 func (w *Writer) endTag(name string) {
 	t := &w.tree
+	if formats[name] && t.leaning > 0 && !t.foreign() {
+		t.leaning--
+	}
 	switch {
 	case name == "form" && !t.within("template"):
 		t.form = false
@@ -162,6 +169,9 @@ func (w *Writer) insert(text []byte) []byte {
 	case "form":
 		if w.page.Wanted(formOf(attributes(text), t.base)) {
 			w.place()
+			if t.leaning > 0 {
+				return text // an input there would begin the formatting anew, and the form's content would stand in it
+			}
 			w.emit(text)
 			return w.page.Inputs
 		}
@@ -198,6 +208,7 @@ func known(name []byte) string { return names[string(name)] }
 var (
 	names      = make(map[string]string)
 	inHead     = set("html", "head", "title", "meta", "link", "base", "script", "style", "noscript", "template", "noframes")
+	formats    = set("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
 	integrates = set("foreignobject", "desc", "title", "mi", "mo", "mn", "ms", "mtext", "annotation-xml")
 	breaksOut  = set("b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em", "embed", "h1", "h2",
 		"h3", "h4", "h5", "h6", "head", "hr", "i", "img", "li", "listing", "menu", "meta", "nobr", "ol", "p", "pre", "ruby", "s", "small",
