@@ -14,6 +14,7 @@ const read = (name) => readFileSync(new URL('../corpus/' + name, import.meta.url
 //   fetches    selectors of those that the page itself sends with fetch
 //   others     selectors of those that must stay as they are
 //   buttons    form -> the button to press, where it is not the first
+//   outside    form -> what is sent of fields that stand in front of the form
 //   frame      the frame that the forms' answer is shown in
 //   byScript   its buttons are pressed by a script: its names would confuse Playwright
 //   untouched  the page passes as it came
