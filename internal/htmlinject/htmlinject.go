@@ -70,7 +70,7 @@ type Writer struct {
 
 // New returns a writer that puts what page says into what is written to it.
 func New(next io.Writer, page *Page) *Writer {
-	return &Writer{next: next, page: page, tree: tree{charset: page.Charset}}
+	return &Writer{next: next, page: page, tree: tree{charset: page.Charset, leaning: make(map[string]int)}}
 }
 
 // Write rewrites p.
