@@ -1,7 +1,7 @@
 // Pages as real applications serve them, with captcha_inject and without: the
 // same document but for what was put in, and no error.
 import assert from 'node:assert/strict';
-import {huge, pages, serve, sites, snapshot} from './lib/corpus.mjs';
+import {generated, huge, pages, serve, sites, snapshot} from './lib/corpus.mjs';
 import {html} from './lib/upstream.mjs';
 import {test, world} from './lib/world.mjs';
 
@@ -58,4 +58,22 @@ test('the script runs before the page’s own', async () => {
   w.app.pages['/corpus/order'] = html('<form method="post" action="/send"></form>', '<script>document.title = document.scripts[0].dataset.captchaInject === "" && document.scripts.length;</script>');
   const {page} = await look('site.test', 'order', 'on');
   assert.equal(await page.title(), '2');
+});
+
+test('pages of tags in any order', async () => {
+  const texts = generated(600);
+  w.app.pages['/generated'] = (seen, res) => {
+    res.writeHead(200, {'Content-Type': 'text/html; charset=utf-8'}).end(texts[seen.url.split('=')[1]]);
+  };
+  const page = tabs.on;
+  await page.goto(w.https('plain.test', '/corpus/minified'));
+  const rewritten = [];
+  for (let i = 0; i < texts.length; i++) rewritten.push((await w.request(w.https('site.test', `/generated?n=${i}`))).text);
+  assert.ok(rewritten.filter((text) => text.includes('name="altcha"')).length > 100);
+  const differ = await page.evaluate(([code, texts, rewritten]) => {
+    const look = (0, eval)(`(${code})`);
+    const parse = (text) => look(new DOMParser().parseFromString(text, 'text/html'));
+    return texts.filter((text, i) => parse(text) !== parse(rewritten[i]));
+  }, [String(snapshot), texts, rewritten]);
+  assert.deepEqual(differ, []);
 });

@@ -62,10 +62,27 @@ export function huge() {
 <script>window.big = "${'</form> '.repeat(20_000)}";</script>${part(4000)}${form('end')}`);
 }
 
+// generated makes pages of tags that come as they like, with a form that posts in
+// each: always the same ones.
+export function generated(count) {
+  const tags = ['<p>', '</p>', '<b>', '</b>', '<a href=x>', '</a>', '<font>', '</font>', '<i>', 'text', ' ', '<br>', '<!-- c -->', '<hr>', '<li>', '<dd>', '<h1>',
+    '<div>', '</div>', '<table>', '</table>', '<tr>', '<td>', '</td>', '<tbody>', '<caption>', '<colgroup>', '<ul>', '</ul>', '<object>', '</object>', '<button>', '</button>',
+    '<select>', '</select>', '<option>', '<label>', '<fieldset>', '<svg>', '</svg>', '<foreignObject>', '<desc>', '<title>', '</title>', '<math>', '</math>', '<mi>', '<![CDATA[', ']]>',
+    '<template>', '</template>', '<script>1</script>', '<style>', '</style>', '<textarea>', '</textarea>', '<xmp>', '</xmp>', '<head>', '</head>', '<body>', '</body>', '<html>', '<center>', '</center>',
+    '</form>', '<form method=get>', '<input name=x>', '<pre>', '<ruby>', '<rt>', '<applet>', '<image>', '<frameset>', '<iframe>', '</iframe>', '<details>', '<dialog>', '<nobr>', '<em>', '</em>'];
+  let state = 1;
+  const below = (n) => (state = state * 48271 % 0x7fffffff) % n; // Lehmer's generator
+  return Array.from({length: count}, () => {
+    const page = Array.from({length: 3 + below(14)}, () => tags[below(tags.length)]);
+    page.splice(below(page.length), 0, '<form method=post action=/a>');
+    return (below(2) ? '<!doctype html><html><head><title>x</title></head><body>' : '') + page.join('');
+  });
+}
+
 // snapshot runs in a page. It writes its document down, without what was
 // injected: every node, attribute and shadow root, and which form each field
 // belongs to. The getters are taken from where no field's name hides them.
-export function snapshot() {
+export function snapshot(document = window.document) {
   const getter = (prototype, name) => {
     const {get} = Object.getOwnPropertyDescriptor(prototype, name);
     return (node) => get.call(node);
