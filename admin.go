@@ -47,7 +47,10 @@ func (a adminAPI) Routes() []caddy.AdminRoute {
 
 // statusDoc is the answer of /captcha/status.
 type statusDoc struct {
+	Now       time.Time     `json:"now"`     // of this machine's clock
+	Started   time.Time     `json:"started"` // what was before is not known
 	Providers []providerDoc `json:"providers"`
+	Policies  []policyDoc   `json:"policies"`
 	Store     storeDoc      `json:"store"`
 }
 
@@ -89,12 +92,13 @@ func (adminAPI) status(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return adminError(http.StatusMethodNotAllowed, "method %s is not allowed; use GET", r.Method)
 	}
-	doc := statusDoc{Providers: []providerDoc{}, Store: storeDoc{OK: true}}
+	now := time.Now()
+	doc := statusDoc{Now: now.UTC(), Started: began.UTC(), Providers: []providerDoc{}, Policies: policyDocs(now), Store: storeDoc{OK: true}}
 	if k := runningStore.Load(); k != nil {
 		doc.Store.Kind, doc.Store.OK = k.kind, !k.away()
 	}
 	for _, h := range allHealths() {
-		doc.Providers = append(doc.Providers, h.doc(time.Now()))
+		doc.Providers = append(doc.Providers, h.doc(now))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(doc)

@@ -50,6 +50,7 @@ type App struct {
 	logger   *zap.Logger
 	acquired bool    // Cleanup lets go of what Provision took, once
 	links    []*link // of the handlers of this config
+	handlers []*Handler
 	reporter reporter
 }
 
@@ -169,7 +170,9 @@ func (a *App) Start() error {
 	a.useStore()
 	a.store.start()
 	runningStore.Store(a.store)
+	collectors.storeErrors.WithLabelValues(a.store.kind)
 	a.startChecks()
+	running.Store(a)
 	return nil
 }
 
@@ -177,9 +180,12 @@ func (a *App) Start() error {
 // and each claim for which it had no room.
 func (a *App) storeFailed() { a.reporter.metrics.storeError(a.store.kind) }
 
-// Stop does nothing: what is shared belongs to the next config too, and ends
+// Stop ends nothing that is shared: it belongs to the next config too, and ends
 // with the last config that uses it.
-func (*App) Stop() error { return nil }
+func (a *App) Stop() error {
+	running.CompareAndSwap(a, nil)
+	return nil
+}
 
 // Cleanup releases what Provision acquired. Requests in flight go on using it.
 func (a *App) Cleanup() error {

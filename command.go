@@ -46,95 +46,25 @@ func withAdmin(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// admin asks the admin API of the running Caddy.
-func admin(fl caddycmd.Flags, method, uri string, body io.Reader) ([]byte, error) {
+// adminAddress is where the flags say that the admin API is.
+func adminAddress(fl caddycmd.Flags) (string, error) {
 	address, err := caddycmd.DetermineAdminAPIAddress(fl.String("address"), nil, fl.String("config"), fl.String("adapter"))
 	if err != nil {
-		return nil, fmt.Errorf("finding the admin address: %w", err)
+		return "", fmt.Errorf("finding the admin address: %w", err)
 	}
-	resp, err := caddycmd.AdminAPIRequest(address, method, uri, http.Header{"Content-Type": {"application/json"}}, body)
+	return address, nil
+}
+
+// admin asks the admin API of the running Caddy. The connection is not kept: each
+// call has a transport of its own.
+func admin(address, method, uri string, body io.Reader) ([]byte, error) {
+	header := http.Header{"Content-Type": {"application/json"}, "Connection": {"close"}}
+	resp, err := caddycmd.AdminAPIRequest(address, method, uri, header, body)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	return io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-}
-
-func statusCommand() *cobra.Command {
-	cmd := withAdmin(&cobra.Command{
-		Use:   "status [--watch | --json]",
-		Short: "Shows what is known of every provider",
-		RunE:  caddycmd.WrapCommandFuncForCobra(runStatus),
-	})
-	cmd.Flags().BoolP("watch", "w", false, "Keep the table current")
-	cmd.Flags().Bool("json", false, "Print the admin API's document")
-	return cmd
-}
-
-func runStatus(fl caddycmd.Flags) (int, error) {
-	for {
-		body, err := admin(fl, http.MethodGet, "/captcha/status", nil)
-		if err != nil {
-			return caddy.ExitCodeFailedStartup, err
-		}
-		if fl.Bool("json") {
-			fmt.Println(string(bytes.TrimSpace(body)))
-			return caddy.ExitCodeSuccess, nil
-		}
-		if fl.Bool("watch") {
-			fmt.Print("\x1b[H\x1b[2J") // home, and clear the screen
-		}
-		if err := printStatus(os.Stdout, body, time.Now()); err != nil {
-			return caddy.ExitCodeFailedStartup, err
-		}
-		if !fl.Bool("watch") {
-			return caddy.ExitCodeSuccess, nil
-		}
-		time.Sleep(2 * time.Second)
-	}
-}
-
-// printStatus prints the status document as a table.
-func printStatus(w io.Writer, body []byte, now time.Time) error {
-	var doc statusDoc
-	if err := json.Unmarshal(body, &doc); err != nil {
-		return fmt.Errorf("the admin API's answer: %w", err)
-	}
-	if len(doc.Providers) == 0 {
-		_, err := fmt.Fprintln(w, "No provider is called over the network: nothing can be down.")
-		return err
-	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "PROVIDER\tID\tSTATE\tFOR\tCHECK\tOUTAGES\tFAILED OVER\tNOTE")
-	for _, p := range doc.Providers {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", p.Name, p.ID, p.State,
-			now.Sub(p.Since).Round(time.Second), p.BypassCheck, len(p.Outages), p.FailedOver, noteOn(p))
-	}
-	return t.Flush()
-}
-
-// noteOn says what somebody must know of a provider at once.
-func noteOn(p providerDoc) string {
-	switch {
-	case p.Drill:
-		return "drill"
-	case p.Misconfigured:
-		return "refuses our keys: " + p.lastError()
-	case p.State.isDown() && !p.Reached:
-		return "never reached, check the egress firewall: " + p.lastError()
-	case p.State.isDown() || p.State == suspect:
-		return p.lastError()
-	case p.ThrottledUntil != nil:
-		return "quota spent until " + p.ThrottledUntil.Format(time.TimeOnly)
-	}
-	return ""
-}
-
-func (p providerDoc) lastError() string {
-	if p.LastProbe == nil {
-		return ""
-	}
-	return p.LastProbe.Error
 }
 
 func drillCommand() *cobra.Command {
@@ -150,6 +80,10 @@ func drillCommand() *cobra.Command {
 }
 
 func runDrill(fl caddycmd.Flags) (int, error) {
+	address, err := adminAddress(fl)
+	if err != nil {
+		return caddy.ExitCodeFailedStartup, err
+	}
 	uri, method, body := "/captcha/drill/"+url.PathEscape(fl.Arg(0)), http.MethodPost, io.Reader(nil)
 	if fl.Bool("stop") {
 		method = http.MethodDelete
@@ -160,7 +94,7 @@ func runDrill(fl caddycmd.Flags) (int, error) {
 		}
 		body = bytes.NewReader(text)
 	}
-	if _, err := admin(fl, method, uri, body); err != nil {
+	if _, err := admin(address, method, uri, body); err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
 	return caddy.ExitCodeSuccess, nil

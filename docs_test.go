@@ -488,12 +488,21 @@ func TestProvidersHasEverySource(t *testing.T) {
 func TestReferenceHasWhatOperatorsSee(t *testing.T) {
 	reference := readFile(t, "docs/reference.md")
 	for _, c := range []struct{ file, pattern, prefix string }{
-		{"metrics.go", `(?:counter\(|Name: )"(\w+)"`, "caddy_captcha_"},
+		{"metrics.go", `(?:counter\(|newGauge\(|Name: )"(\w+)"`, "caddy_captcha_"},
 		{"report.go", `r\.emit\("(\w+)"`, "captcha."},
 		{"admin.go", `Pattern: "([^"]+)"`, ""},
-		{"command.go", `Use: +"(\w+)`, "caddy captcha "},
+		{"command*.go", `Use: +"(\w+)`, "caddy captcha "},
+		{"command*.go", `Flags\(\)\.\w+\("([\w-]+)"`, "--"},
 	} {
-		found := regexp.MustCompile(c.pattern).FindAllStringSubmatch(readFile(t, c.file), -1)
+		files, err := filepath.Glob(c.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text string
+		for _, file := range files {
+			text += readFile(t, file)
+		}
+		found := regexp.MustCompile(c.pattern).FindAllStringSubmatch(text, -1)
 		if len(found) < 2 {
 			t.Errorf("%s: only %v was found", c.file, found)
 		}

@@ -60,6 +60,7 @@ var examples = map[string]example{
 	"geetest":           {outage: tryGeeTest, open: []string{"/other"}},
 	"high-availability": {outage: tryHighAvailability, open: []string{"/other"}},
 	"failover":          {outage: tryFailover, open: []string{"/other"}},
+	"observability":     {outage: tryObservability, open: []string{"/other"}},
 }
 
 func TestExamples(t *testing.T) {
@@ -270,6 +271,10 @@ func tryTurnstile(t *testing.T, site string) {
 	}
 	checkFallback(t, site+"/login", post(t, site+"/login", formType, turnstileToken))
 	checkFallback(t, site+"/register", post(t, site+"/register", formType, turnstileToken))
+}
+
+func tryObservability(t *testing.T, site string) {
+	checkFallback(t, site+"/login", post(t, site+"/login", formType, turnstileToken))
 }
 
 // checkFallback checks that an answer has the built-in provider's challenge

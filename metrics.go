@@ -31,6 +31,61 @@ var collectors = struct {
 	storeErrors: counter("store_errors_total", "Failed operations of the store.", "store"),
 }
 
+// gauges are read from what is known of the providers whenever somebody asks.
+// Of two accounts of one provider, they tell the worse.
+var gauges = []*gauge{
+	newGauge("provider_reached", "1 if the provider has ever answered since start.", func(o overview) bool { return o.reached }, false),
+	newGauge("provider_misconfigured", "1 while the provider refuses our keys.", func(o overview) bool { return o.wrong }, true),
+	newGauge("provider_throttled", "1 while the provider's quota is spent.", func(o overview) bool { return !o.throttled.IsZero() }, true),
+	newGauge("provider_drill", "1 while a drill is under way.", func(o overview) bool { return o.drill }, true),
+}
+
+// gauge is 1 or 0 for each provider that was probed.
+type gauge struct {
+	desc *prometheus.Desc
+	is   func(overview) bool
+	bad  bool // whether 1 is the worse
+}
+
+func newGauge(name, help string, is func(overview) bool, bad bool) *gauge {
+	return &gauge{prometheus.NewDesc("caddy_captcha_"+name, help, []string{"provider"}, nil), is, bad}
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauge) Describe(ch chan<- *prometheus.Desc) { ch <- g.desc }
+
+// Collect implements prometheus.Collector.
+func (g *gauge) Collect(ch chan<- prometheus.Metric) {
+	now := time.Now()
+	values := make(map[string]float64)
+	for _, h := range allHealths() {
+		o := h.overview(now)
+		if o.last.At.IsZero() && !o.reached && !o.drill {
+			continue
+		}
+		v := 0.0
+		if g.is(o) {
+			v = 1
+		}
+		if other, ok := values[h.name]; ok && (other > v) == g.bad {
+			continue
+		}
+		values[h.name] = v
+	}
+	for name, v := range values {
+		ch <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, v, name)
+	}
+}
+
+// A counter that is not there yet has no first increment that a rate would see.
+func init() {
+	for s, r := range policyTable {
+		for _, a := range append([]action{r.standard, deny}, r.others...) {
+			collectors.failovers.WithLabelValues(string(s), string(a))
+		}
+	}
+}
+
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "caddy", Subsystem: "captcha", Name: name, Help: help}, labels)
 }
@@ -44,7 +99,11 @@ func newMetrics(ctx caddy.Context) (*metrics, error) {
 		return nil, errors.New("there is no metrics registry in this context")
 	}
 	c := collectors
-	for _, one := range []prometheus.Collector{c.decisions, c.verifications, c.failovers, c.duration, c.up, c.outage, c.storeErrors} {
+	all := []prometheus.Collector{c.decisions, c.verifications, c.failovers, c.duration, c.up, c.outage, c.storeErrors}
+	for _, g := range gauges {
+		all = append(all, g)
+	}
+	for _, one := range all {
 		var again prometheus.AlreadyRegisteredError
 		if err := reg.Register(one); err != nil && !errors.As(err, &again) {
 			return nil, err

@@ -6,9 +6,51 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
 )
+
+// What is known of the providers is told at each scrape; of two accounts the worse.
+func TestMetricsTellOfProviders(t *testing.T) {
+	const site = `handle /metrics {
+		metrics
+	}
+	`
+	e := serve(t, site+chainSite(t, "")+"\n\tcaptcha /other {\n\tprovider fake {\n\taccount another\n\t}\n\t}")
+	want := func(lines ...string) {
+		t.Helper()
+		text := string(e.do(e.request("GET", "/metrics", "", "")).body)
+		for _, line := range lines {
+			if !strings.Contains(text, line+"\n") {
+				t.Errorf("no %s in\n%s", line, text)
+			}
+		}
+	}
+	world(t, nil, wrongKey, provider.Verdict{})
+	want(`caddy_captcha_failover_total{action="fallback",situation="throttled"} 0`, `caddy_captcha_store_errors_total{store="memory"} 0`)
+	p, _ := statusOf(t, "fake")
+	if code, _ := call(t, "POST", "/captcha/drill/"+p.ID, `{"for":"10m"}`); code != 204 {
+		t.Fatal(code)
+	}
+	want(`caddy_captcha_provider_drill{provider="fake"} 1`, `caddy_captcha_provider_reached{provider="fake"} 0`)
+	if code, _ := call(t, "DELETE", "/captcha/drill/"+p.ID, ""); code != 204 {
+		t.Fatal(code)
+	}
+	world(t, wrongKey, wrongKey, provider.Verdict{})
+	e.wantProblem(e.fake("x"), 503, "misconfigured")
+	e.wantForwarded(e.post("/elsewhere", formType, "a=1"))
+	want(`caddy_captcha_provider_misconfigured{provider="fake"} 1`, `caddy_captcha_provider_throttled{provider="fake"} 0`)
+	all := allHealths()
+	all[0].learn(nil, time.Now())
+	all[1].learn(wrongKey, time.Now())
+	want(`caddy_captcha_provider_misconfigured{provider="fake"} 1`)
+	all[0].learn(wrongKey, time.Now())
+	all[1].learn(nil, time.Now())
+	want(`caddy_captcha_provider_misconfigured{provider="fake"} 1`, `caddy_captcha_provider_reached{provider="fake"} 1`)
+	all[0].learn(nil, time.Now())
+	want(`caddy_captcha_provider_misconfigured{provider="fake"} 0`)
+}
 
 // Counters go on over reloads, and every config shows them.
 func TestMetrics(t *testing.T) {

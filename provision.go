@@ -64,6 +64,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.policy, err = h.Failover.resolve(); err != nil {
 		return err
 	}
+	h.app.handlers = append(h.app.handlers, h)
 	h.template = web.Default()
 	if h.Challenge.Template != "" {
 		h.template, err = h.loadTemplate()

@@ -7,11 +7,12 @@
 #	go       Go tests with the race detector; the seeds of the fuzz tests are among them
 #	fuzz     every fuzz test, for 20 seconds each (FUZZTIME=10m for longer)
 #	web      the scripts of the challenge page and of the examples, in Node
+#	rules    alert rules and dashboard, with promtool
 #	fleet    three Caddy processes with Redis, and what can go wrong
 #	xcaddy   build Caddy with xcaddy, and try the result
 #	e2e      the whole in Chromium
 #
-# Needs Go. The rest (a C compiler for the race detector, Redis, Node, Chromium) is
+# Needs Go. The rest (a C compiler for the race detector, curl, Redis, promtool, Node, Chromium) is
 # installed where apt and the right to use it are there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -19,7 +20,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # a copy without its .git is as good
 export PUPPETEER_SKIP_DOWNLOAD=1 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
 
-steps=(format vet go fuzz fleet web xcaddy e2e)
+steps=(format vet go fuzz web rules fleet xcaddy e2e)
 [[ $# -eq 0 ]] || steps=("$@")
 
 wants() { [[ " ${steps[*]} " == *" $1 "* ]]; }
@@ -39,12 +40,15 @@ prepare() {
 	fi
 	if wants go || wants fuzz || wants fleet; then need gcc gcc libc6-dev; fi
 	if wants go || wants fleet; then need redis-server redis-server; fi
+	if wants go; then need curl curl; fi
 	if wants web || wants e2e; then need node nodejs; fi
 	if wants e2e; then
 		need npm npm
 		# the names that e2e/lib/browser.mjs knows
 		[[ -n ${CHROMIUM:-} ]] || command -v chromium-browser google-chrome >/dev/null || need chromium chromium fonts-liberation
 	fi
+	# its package is only unpacked, see step_rules: what may be missing is apt's lists
+	if wants rules && ! command -v promtool >/dev/null && ! apt-cache show prometheus >/dev/null 2>&1; then missing+=(promtool); fi
 	[[ ${#missing[@]} -gt 0 ]] || return 0
 
 	local as=()
@@ -58,6 +62,7 @@ prepare() {
 	fi
 	echo "== installing ${packages[*]}"
 	"${as[@]}" apt-get update -qq
+	[[ ${#packages[@]} -gt 0 ]] || return 0
 	"${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
 }
 
@@ -73,8 +78,7 @@ step_vet() {
 	for mod in */go.mod; do # tools has no code of its own
 		[[ $mod == tools/go.mod ]] || go -C "$(dirname "$mod")" vet ./...
 	done
-	go vet -tags xcaddy .
-	go vet -tags fleet .
+	go vet -tags xcaddy,promtool,fleet .
 }
 
 # Every package that has tests must have run them, every attack that is listed
@@ -124,6 +128,19 @@ step_fuzz() {
 }
 
 step_web() { timeout 120 node --test web/*.test.mjs examples/*/*.test.mjs; }
+
+# promtool is in Debian's package of Prometheus, which is unpacked, not installed:
+# nothing here needs its service.
+step_rules() {
+	if ! command -v promtool >/dev/null; then
+		command -v apt-get >/dev/null || { echo "promtool is missing: install Prometheus" >&2; return 1; }
+		(cd "$tmp" && apt-get download -qq prometheus) || { echo "on Debian, as root, before this: apt-get update" >&2; return 1; }
+		dpkg-deb -x "$tmp"/prometheus_*.deb "$tmp/prometheus"
+		PATH=$tmp/prometheus/usr/bin:$PATH
+	fi
+	timeout 300 go test -tags promtool -count=1 -timeout 4m -run '^TestPromtool$' -v . | tee "$tmp/rules.log"
+	grep -q '^--- PASS: TestPromtool' "$tmp/rules.log"
+}
 
 step_xcaddy() {
 	go mod download

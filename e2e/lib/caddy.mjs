@@ -35,12 +35,13 @@ export async function freePort() {
   return port;
 }
 
-// start runs Caddy with the sites of a Caddyfile until stop is called.
-export async function start(sites, {http, https}) {
+// start runs Caddy with the sites of a Caddyfile until stop is called. Its admin
+// API is off, or at the given address.
+export async function start(sites, {http, https, admin = 'off'}) {
   const dir = temporary();
   const file = join(dir, 'Caddyfile');
   writeFileSync(file, `{
-	admin off
+	admin ${admin}
 	persist_config off
 	default_bind 127.0.0.1
 	skip_install_trust
