@@ -26,6 +26,7 @@ import (
 	"github.com/caddy-captcha/caddy-captcha/provider/pow"
 	"github.com/caddy-captcha/caddy-captcha/provider/siteverify"
 	"github.com/caddy-captcha/caddy-captcha/provider/trustcaptcha"
+	"github.com/caddy-captcha/caddy-captcha/store/redis"
 )
 
 // documents are all that the checks of snippets and links read.
@@ -289,6 +290,7 @@ func TestReferenceHasEveryJSONName(t *testing.T) {
 	for _, v := range []any{
 		captcha.Handler{}, captcha.Clearance{}, captcha.Challenge{}, captcha.BypassCheck{}, captcha.Failover{}, captcha.Unreachable{},
 		captcha.ClientReported{}, captcha.Action{}, captcha.Issuer{}, captcha.Injector{}, captcha.App{}, captcha.KeysConfig{}, pow.Provider{},
+		redis.Redis{},
 	} {
 		typ := reflect.TypeOf(v)
 		names := 0

@@ -24,6 +24,7 @@ import (
 
 	_ "github.com/caddy-captcha/caddy-captcha"
 	"github.com/caddy-captcha/caddy-captcha/provider/pow/powtest"
+	_ "github.com/caddy-captcha/caddy-captcha/store/redis"
 )
 
 const (
@@ -37,6 +38,7 @@ const (
 type example struct {
 	protected, open []string
 	injected, still []string
+	before          func(t *testing.T)
 	special         func(t *testing.T, site string)
 	outage          func(t *testing.T, site string)
 }
@@ -50,6 +52,7 @@ var examples = map[string]example{
 		open:      []string{"/webhooks/stripe", "/payment/notify", "/saml/acs", "/healthz", "/oauth/token"},
 	},
 	"signal":    {special: trySignal},
+	"fleet":     {before: startExampleRedis, open: []string{"/other"}, special: tryFleet},
 	"clearance": {protected: []string{"/login", "/posts/1", "/messages"}, open: []string{"/search"}, special: tryClearance},
 	"uploads":   {protected: []string{"/upload"}, special: tryUpload},
 	"own-page":  {protected: []string{"/contact"}, open: []string{"/other"}, special: tryOwnPage},
@@ -93,6 +96,9 @@ func TestExamples(t *testing.T) {
 			}
 			if !ok {
 				t.Fatal("this folder is in no test: add it to examples")
+			}
+			if want.before != nil {
+				want.before(t)
 			}
 			prepare := easier
 			if want.outage != nil {

@@ -158,7 +158,7 @@ func (k *keeper) Since() time.Time {
 	if !k.shared() {
 		return k.local.Since()
 	}
-	if at := k.alone.Load(); at != 0 {
+	if at := k.alone.Load(); at != 0 && !k.deny.Load() {
 		return time.Unix(0, at)
 	}
 	return (*k.remote.Load()).Since()

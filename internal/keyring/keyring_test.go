@@ -138,6 +138,44 @@ func TestRotationD113(t *testing.T) {
 	})
 }
 
+// TestRollingRestartOverARotation restarts one node after the other while the next
+// key is stored and begins to sign: whatever one node has signed, every node that
+// runs knows at once.
+func TestRollingRestartOverARotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := newFake()
+		nodes := []*node{startNode(storage).settle(), startNode(storage).settle(), startNode(storage).settle()}
+		born := storage.document(t).keys[0].signsFrom
+		time.Sleep(time.Until(born.Add(DefaultRotate - 2*lead)))
+		signed := make(map[string]bool)
+		for i := 0; len(signed) < 2 || i%3 != 0; i++ {
+			if i > 100 {
+				t.Fatal("no rotation has come")
+			}
+			nodes[i%3].Close()
+			nodes[i%3] = startNode(storage).settle()
+			for _, from := range nodes {
+				id := from.keyID(t)
+				signed[id] = true
+				for _, to := range nodes {
+					if !to.knows(t, id) {
+						t.Fatalf("after restart %d a node does not know the key that another signs with", i)
+					}
+				}
+			}
+			time.Sleep(7 * time.Minute)
+		}
+		for _, n := range nodes {
+			for id := range signed {
+				if !n.knows(t, id) {
+					t.Error("a token from before the rotation does not count")
+				}
+			}
+			n.Close()
+		}
+	})
+}
+
 // A fleet that was off for long signs with the old key for another hour.
 func TestOverdueRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
