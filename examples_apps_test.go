@@ -111,7 +111,4 @@ func trySPA(t *testing.T, site string) {
 
 func tryStaticForms(t *testing.T, site string) {
 	checkInjected(t, site+"/", true)
-	if r := post(t, site+"/forms/contact", formType, strings.Repeat("a", 2<<20), "Captcha-Token", challenged(t, post(t, site+"/forms/contact", formType, "a=1"))); r.StatusCode != 413 {
-		t.Errorf("2 MB: %s, want 413", r.Status)
-	}
 }
