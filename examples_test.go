@@ -32,24 +32,21 @@ const (
 	jsonType = "application/json"
 )
 
-// examples says for each folder which paths it protects and which it does not.
+// example says of a folder which paths it protects and which it does not, and on
+// which pages the form of newEcho gets the fields of a token and on which not.
 // Where outage is set, the example runs with providers that do not answer.
-var examples = map[string]struct {
+type example struct {
 	protected, open []string
+	injected, still []string
 	before          func(t *testing.T)
 	special         func(t *testing.T, site string)
 	outage          func(t *testing.T, site string)
-}{
+}
+
+// examples are the folders but for those of applications.
+var examples = map[string]example{
 	"quickstart": {protected: []string{"/send/comment", "/send/upload"}, open: []string{"/elsewhere"}, special: tryQuickstart},
-	"wordpress": {
-		protected: []string{
-			"/wp-login.php", "/wp-login.php?action=lostpassword", "/wp-login.php/x", "//wp-login.php", "/wp-comments-post.php",
-			"/2026/11/hello/trackback/",
-		},
-		open:    []string{"/", "/wp-json/x"},
-		special: tryWordPress,
-	},
-	"spa-api": {protected: []string{"/login", "/signup"}, open: []string{"/items"}, special: trySinglePageApp},
+	"spa-api":    {protected: []string{"/login", "/signup"}, open: []string{"/items"}, special: trySinglePageApp},
 	"whole-site": {
 		protected: []string{"/", "/login", "/webhooks", "/webhooks/../login", "/saml/acs/..%2f..%2flogin"},
 		open:      []string{"/webhooks/stripe", "/payment/notify", "/saml/acs", "/healthz", "/oauth/token"},
@@ -95,6 +92,9 @@ func TestExamples(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want, ok := examples[name]
 			if !ok {
+				want, ok = applications[name]
+			}
+			if !ok {
 				t.Fatal("this folder is in no test: add it to examples")
 			}
 			if want.before != nil {
@@ -116,13 +116,19 @@ func TestExamples(t *testing.T) {
 					t.Errorf("POST %s: %s, the app was told %q; want it forwarded and no headers", path, r.Status, r.captcha())
 				}
 			}
+			for _, path := range want.injected {
+				checkInjected(t, site+path, true)
+			}
+			for _, path := range want.still {
+				checkInjected(t, site+path, false)
+			}
 			if want.special != nil {
 				want.special(t, site)
 			}
 		})
 	}
-	if folders != len(examples) {
-		t.Errorf("there are %d folders, and %d in this test", folders, len(examples))
+	if n := len(examples) + len(applications); folders != n {
+		t.Errorf("there are %d folders, and %d in this test", folders, n)
 	}
 }
 
@@ -171,13 +177,6 @@ func tryQuickstart(t *testing.T, site string) {
 			t.Errorf("what reached the app lacks %s: %s", want, r.body)
 		}
 	}
-}
-
-func tryWordPress(t *testing.T, site string) {
-	if r := post(t, site+"/xmlrpc.php", "text/xml", "<methodCall/>"); r.StatusCode != 403 || r.Header.Get("Captcha-Required") != "" {
-		t.Errorf("XML-RPC: %s, want it closed", r.Status)
-	}
-	checkClearance(t, site+"/wp-login.php", site+"/wp-comments-post.php")
 }
 
 func trySinglePageApp(t *testing.T, site string) {
@@ -514,7 +513,8 @@ func validate(t *testing.T, config []byte) {
 	}
 }
 
-// newEcho is an app whose answer says what it was told. It grants preflights.
+// newEcho is an app whose answer says what it was told. It grants preflights. Its
+// pages have a form that posts to them, or to where the query says.
 func newEcho(t *testing.T) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -526,6 +526,11 @@ func newEcho(t *testing.T) *httptest.Server {
 		w.Header().Set("App-Captcha", r.Header.Get("X-Captcha-Status")+" "+r.Header.Get("X-Captcha-Provider"))
 		if origin := r.Header.Get("Origin"); origin != "" {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
+		}
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprintf(w, `<title>page</title><form method="post" action="%s"><input name="a"></form>`, r.URL.Query().Get("form"))
+			return
 		}
 		fmt.Fprint(w, "from the app")
 	}))

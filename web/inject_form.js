@@ -273,7 +273,9 @@ const submitted = guard((event) => {
 
 const last = guard((event) => {
   const {target: form, currentTarget, submitter} = event;
-  if (currentTarget !== window && !(currentTarget instanceof ShadowRoot) && !event.cancelBubble) return;
+  const way = event.composedPath();
+  const next = way[way.indexOf(currentTarget) + 1]; // in a form within another the event ends before that
+  if (currentTarget !== window && !(currentTarget instanceof ShadowRoot) && !(next instanceof HTMLFormElement) && !event.cancelBubble) return;
   if (event.defaultPrevented) return; // the page does it
   const to = target(form, submitter);
   const entry = entryOf(form);

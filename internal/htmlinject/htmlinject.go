@@ -14,7 +14,8 @@ type Page struct {
 	// Script is the whole element. It stands before the first of the document's
 	// scripts, </head>, <body> and the first wanted form.
 	Script []byte
-	// Inputs are the first children of every wanted form.
+	// Inputs are the first children of every wanted form, but for those that a tag
+	// such as <b> has been left open before: there they would move what follows.
 	Inputs []byte
 	// Wanted says whether a form is wanted. Those that are in no document (in a
 	// template, within another form) are not asked about.
@@ -69,7 +70,7 @@ type Writer struct {
 
 // New returns a writer that puts what page says into what is written to it.
 func New(next io.Writer, page *Page) *Writer {
-	return &Writer{next: next, page: page, tree: tree{charset: page.Charset}}
+	return &Writer{next: next, page: page, tree: tree{charset: page.Charset, leaning: make(map[string]int)}}
 }
 
 // Write rewrites p.

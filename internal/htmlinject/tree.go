@@ -10,13 +10,14 @@ import (
 // tree is what must be known of the document in order to tell where an element
 // would come to stand.
 type tree struct {
-	open    []string // elements in which nothing is inserted, the outermost first
-	form    bool     // within a form: the start tags of further ones are ignored
-	placed  bool     // the script is
-	body    bool     // the head has ended
-	charset bool     // is known
-	based   bool     // a <base> has been seen
-	base    string   // its href
+	open    []string       // elements in which nothing is inserted, the outermost first
+	form    bool           // within a form: the start tags of further ones are ignored
+	leaning map[string]int // formatting elements, such as <b>, that have not ended, as far as can be told
+	placed  bool           // the script is
+	body    bool           // the head has ended
+	charset bool           // is known
+	based   bool           // a <base> has been seen
+	base    string         // its href
 }
 
 // maxOpen bounds the elements that are kept track of.
@@ -113,6 +114,9 @@ func (w *Writer) startTag(name string) {
 	case "plaintext", "frameset":
 		w.giveUp()
 	}
+	if formats[name] {
+		t.leaning[name]++
+	}
 	if !inHead[name] {
 		t.body = true
 	}
@@ -125,13 +129,18 @@ func (w *Writer) foreignTag(name string) {
 	case breaksOut[name]:
 		t.breakOut()
 	case w.slash:
-	case name == "svg", name == "math", integrates[name]:
+	case name == "svg", name == "math", integrates[t.open[len(t.open)-1]][name]:
 		t.open = append(t.open, name)
 	}
 }
 
 func (w *Writer) endTag(name string) {
 	t := &w.tree
+	if n := t.leaning[name]; n > 1 && !t.foreign() {
+		t.leaning[name]--
+	} else if n == 1 && !t.foreign() {
+		delete(t.leaning, name)
+	}
 	switch {
 	case name == "form" && !t.within("template"):
 		t.form = false
@@ -162,6 +171,9 @@ func (w *Writer) insert(text []byte) []byte {
 	case "form":
 		if w.page.Wanted(formOf(attributes(text), t.base)) {
 			w.place()
+			if len(t.leaning) > 0 {
+				return text // an input there would begin the formatting anew, and the form's content would stand in it
+			}
 			w.emit(text)
 			return w.page.Inputs
 		}
@@ -198,8 +210,12 @@ func known(name []byte) string { return names[string(name)] }
 var (
 	names      = make(map[string]string)
 	inHead     = set("html", "head", "title", "meta", "link", "base", "script", "style", "noscript", "template", "noframes")
-	integrates = set("foreignobject", "desc", "title", "mi", "mo", "mn", "ms", "mtext", "annotation-xml")
-	breaksOut  = set("b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em", "embed", "h1", "h2",
+	formats    = set("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
+	integrates = map[string]map[string]bool{
+		"svg":  set("foreignobject", "desc", "title"),
+		"math": set("mi", "mo", "mn", "ms", "mtext", "annotation-xml"),
+	}
+	breaksOut = set("b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em", "embed", "h1", "h2",
 		"h3", "h4", "h5", "h6", "head", "hr", "i", "img", "li", "listing", "menu", "meta", "nobr", "ol", "p", "pre", "ruby", "s", "small",
 		"span", "strong", "strike", "sub", "sup", "table", "tt", "u", "ul", "var")
 	_ = set("form", "svg", "math", "select", "textarea", "xmp", "iframe", "noembed", "plaintext", "frameset")
