@@ -1,8 +1,8 @@
 package captcha
 
 import (
+	"bytes"
 	"encoding/json"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -134,13 +134,18 @@ func (i *Injector) takeProvider(h httpcaddyfile.Helper, above []written, scope s
 
 // sameProof reports whether what is put into a page for one works for the other.
 func sameProof(a, b *Handler) bool {
-	type proof struct {
-		Provider  json.RawMessage
-		Fallbacks []json.RawMessage
-		Header    string
-		TestKeys  bool
+	same := func(x, y json.RawMessage) bool { return bytes.Equal(x, y) || solvedByUs(x) && solvedByUs(y) }
+	return same(a.ProviderRaw, b.ProviderRaw) && (a.FallbacksRaw == nil) == (b.FallbacksRaw == nil) &&
+		slices.EqualFunc(a.FallbacksRaw, b.FallbacksRaw, same) && a.TokenHeader == b.TokenHeader && a.AllowTestKeys == b.AllowTestKeys
+}
+
+// solvedByUs reports whether a provider is pow: the script asks the form's own
+// action for its puzzle, so a difficulty does not tell two of them apart.
+func solvedByUs(raw json.RawMessage) bool {
+	var p struct {
+		Name string `json:"name"`
 	}
-	return reflect.DeepEqual(proof{a.ProviderRaw, a.FallbacksRaw, a.TokenHeader, a.AllowTestKeys}, proof{b.ProviderRaw, b.FallbacksRaw, b.TokenHeader, b.AllowTestKeys})
+	return raw == nil || json.Unmarshal(raw, &p) == nil && p.Name == defaultProvider
 }
 
 func (i *Injector) unmarshal(d *caddyfile.Dispenser, scope *string) error {

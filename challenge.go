@@ -154,7 +154,7 @@ func (a *answer) page(p web.Page, c *carried) error {
 	p.Reason, p.Reference = string(a.reason), a.reference
 	if c != nil && p.Kind != web.Stop {
 		if err := a.fill(&p, c); err != nil {
-			a.h.logger.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
+			a.h.trouble.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
 			if a.verb != verbDeny {
 				a.decision = tryLater
 			}
@@ -164,13 +164,14 @@ func (a *answer) page(p web.Page, c *carried) error {
 	}
 	page, err := a.h.template.Render(p)
 	if err != nil {
-		a.h.logger.Error("the challenge page cannot be rendered", zap.Error(err), zap.String("reference", a.reference))
+		a.h.trouble.Error("the challenge page cannot be rendered", zap.Error(err), zap.String("reference", a.reference))
 		a.decision = tryLater
 		return a.problem()
 	}
 	if p.Kind == web.Stop {
 		a.verb = verbDeny // there is nothing to solve
 	}
+	notInjected(a.w)
 	a.w = belowHeaders(a.w)
 	hdr := a.head("text/html; charset=utf-8")
 	hdr.Set("Content-Language", page.Language)

@@ -129,7 +129,7 @@ func (h *Handler) grantClearance(w http.ResponseWriter, r *http.Request, now tim
 	d := time.Duration(h.Clearance.Duration)
 	value, err := h.newPass(r.Context(), h.bindClearance(r), now, d)
 	if err != nil {
-		h.logger.Warn("no clearance could be signed", zap.Error(err))
+		h.trouble.Warn("no clearance could be signed", zap.Error(err))
 		return
 	}
 	http.SetCookie(w, &http.Cookie{

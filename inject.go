@@ -26,7 +26,8 @@ func init() {
 // seen. What it puts in is the same for every visitor. Everything else of a page
 // stays as it is; without JavaScript the challenge page does the work.
 //
-// It touches what a browser navigates to by GET and gets as text/html. A page that
+// It touches what a browser navigates to, by GET or with a form, and gets as
+// text/html: a form that the app shows again has a new token ready. A page that
 // is encoded, marked no-transform, in a charset in which ASCII is not ASCII, or
 // whose Content-Security-Policy no source could make bear the script, passes
 // unchanged. One that is rewritten loses its ETag and Last-Modified.
@@ -169,7 +170,8 @@ var pageDestinations = []string{"document", "iframe", "frame", "embed", "object"
 // that it is what takes text/html. Who takes anything, such as a script or a
 // tool, may get a page too, if it asks for nothing that a rewritten page cannot give.
 func asksForPage(r *http.Request) pageKind {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header["Upgrade"] != nil {
+	gets := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if !gets && r.Method != http.MethodPost || r.Header["Upgrade"] != nil {
 		return noPage
 	}
 	if dest := r.Header["Sec-Fetch-Dest"]; dest != nil {
@@ -185,7 +187,7 @@ func asksForPage(r *http.Request) pageKind {
 	if strings.Contains(accept, "text/html") {
 		return surelyPage
 	}
-	if accept != "" && !strings.Contains(accept, "*/*") {
+	if !gets || accept != "" && !strings.Contains(accept, "*/*") {
 		return noPage
 	}
 	for _, name := range conditional {

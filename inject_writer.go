@@ -21,6 +21,7 @@ type injectWriter struct {
 	injector *Injector
 	request  *http.Request
 	head     bool
+	ours     bool // the answer is of a captcha handler, and is complete as it is
 
 	status  int                // final; 0 before it is set
 	decided bool               // what is done with the answer
@@ -63,7 +64,7 @@ func (w *injectWriter) decide(first []byte) {
 	if _, named := hdr["Content-Type"]; !named && len(first) > 0 && hdr.Get("Content-Encoding") == "" {
 		hdr.Set("Content-Type", http.DetectContentType(first))
 	}
-	if known, ok := injectable(w.status, hdr); ok && w.allow() {
+	if known, ok := injectable(w.status, hdr); ok && !w.ours && w.allow() {
 		for _, name := range ofTheOldBytes {
 			hdr.Del(name)
 		}
@@ -98,6 +99,20 @@ func (w *injectWriter) allow() bool {
 // ofTheOldBytes are response headers that are not true of a rewritten page.
 var ofTheOldBytes = []string{
 	"Content-Length", "Etag", "Last-Modified", "Accept-Ranges", "Digest", "Content-Digest", "Repr-Digest", "Content-Md5",
+}
+
+// notInjected keeps a page of ours from being rewritten like one of the app.
+func notInjected(w http.ResponseWriter) {
+	for {
+		if iw, ok := w.(*injectWriter); ok {
+			iw.ours = true
+		}
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return
+		}
+		w = wrapper.Unwrap()
+	}
 }
 
 func mayHaveBody(status int) bool {

@@ -126,7 +126,7 @@ func (h *Handler) judgePage(r *http.Request, fd found, f finding, now time.Time)
 	c, err := h.open(r, fd.seal, now)
 	switch {
 	case errors.Is(err, errNoKeys):
-		h.logger.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
+		h.trouble.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
 		return refused(http.StatusServiceUnavailable, reasonTryAgain), found{body: fd.body}, nil
 	case err != nil || !c.returns() && !fd.none() && !fd.blocked:
 		return bad, found{body: fd.body}, nil

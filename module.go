@@ -136,10 +136,11 @@ type Handler struct {
 	roles    *keyring.Signer
 	sealer   *keyring.Sealer
 	logger   *zap.Logger
-	// failovers is the logger of decisions that policy made, sampled; strange is
-	// that of codes that a provider's protocol does not have
-	failovers, strange *zap.Logger
-	overdue            *atomic.Int64 // start of the outage whose second action was announced
+	// sampled, because clients decide how often they write: decisions that policy
+	// made, codes that a provider's protocol does not have, and requests that met
+	// a fault
+	failovers, strange, trouble *zap.Logger
+	overdue                     *atomic.Int64 // start of the outage whose second action was announced
 
 	// values whose placeholders are resolved
 	tokenHeader    string

@@ -72,7 +72,7 @@ func (a *answer) problem() error {
 	if a.verb == verbChallenge || a.status == http.StatusUnsupportedMediaType {
 		var err error
 		if p.Captcha, err = a.captcha(); err != nil {
-			a.h.logger.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
+			a.h.trouble.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
 			a.decision = tryLater
 			p.Type, p.Title, p.Status = problemDocs+string(a.reason), http.StatusText(a.status), a.status
 			p.Detail, p.Reason = details[a.reason], a.reason

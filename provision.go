@@ -41,6 +41,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.failovers, h.overdue = sampled(h.logger.Named("failover"), time.Second, 10, 100), new(atomic.Int64)
 	h.strange = sampled(h.logger, time.Minute, 5, 1000)
+	h.trouble = sampled(h.logger, time.Second, 10, 1000)
 	config, err := json.Marshal(h) // before defaults: what makes this handler itself
 	if err != nil {
 		return err

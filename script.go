@@ -47,7 +47,7 @@ func (h *Handler) answerPuzzle(w http.ResponseWriter, r *http.Request, now time.
 	a := h.newAnswer(w, r, d, now)
 	body, err := a.captcha()
 	if err != nil {
-		h.logger.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
+		h.trouble.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
 		a.decision = tryLater
 		return a.problem()
 	}
@@ -69,7 +69,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) 
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		}
-		h.logger.Warn("no one-time clearance could be signed", zap.Error(err))
+		h.trouble.Warn("no one-time clearance could be signed", zap.Error(err))
 		f = refused(http.StatusServiceUnavailable, reasonTryAgain)
 	}
 	d := decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)

@@ -134,7 +134,7 @@ func (h *Handler) parseOne(ctx context.Context, l *link, req provider.Request, f
 		h.app.shared.refusals.add(key, no.Reason)
 		return provider.Token{}, finding{status: statusFailed, reason: no.Reason, by: l}
 	case err != nil:
-		h.logger.Warn("a token could not be read; the visitor is asked to try again", zap.String("provider", l.name), zap.Error(err))
+		h.trouble.Warn("a token could not be read; the visitor is asked to try again", zap.String("provider", l.name), zap.Error(err))
 		return provider.Token{}, failed(reasonTryAgain)
 	}
 	return token, finding{}
@@ -167,7 +167,7 @@ func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, toke
 	}
 	if err != nil {
 		h.release(ctx, token)
-		h.logger.Warn("a verification gave no verdict; the visitor is asked to try again", zap.String("provider", l.name), zap.Error(err))
+		h.trouble.Warn("a verification gave no verdict; the visitor is asked to try again", zap.String("provider", l.name), zap.Error(err))
 		return failed(reasonTryAgain)
 	}
 	return h.outcome(ctx, l, req, token, verdict)
@@ -234,7 +234,7 @@ func (h *Handler) release(ctx context.Context, token provider.Token) {
 func (h *Handler) storeTrouble(message string, err error) {
 	if !errors.Is(err, errNoAnswer) && !errors.Is(err, errStoreAway) {
 		h.app.storeFailed()
-		h.logger.Error(message, zap.Error(err))
+		h.trouble.Error(message, zap.Error(err))
 	}
 }
 
