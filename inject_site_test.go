@@ -58,20 +58,21 @@ func TestInjectForms(t *testing.T) {
 // TestInjectHTTP2 asks for a page over HTTP/2.
 func TestInjectHTTP2(t *testing.T) {
 	page := pageHead + pageTail
-	e := serveInjected(t, injectSite, func(http.ResponseWriter, *http.Request) {})
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, page)
 	}))
 	t.Cleanup(up.Close)
-	e.load("servers {\n\t\tprotocols h1 h2c\n\t}", strings.ReplaceAll(injectSite, "{upstream}", strings.TrimPrefix(up.URL, "http://")))
+	site := strings.ReplaceAll(injectSite, "{upstream}", strings.TrimPrefix(up.URL, "http://"))
+	e := serve(t, site) // this server may take one more connection while the next one begins
+	e.load("servers {\n\t\tprotocols h1 h2c\n\t}", site)
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	t.Cleanup(transport.CloseIdleConnections)
 	e.http.Transport = transport
 	r := e.get("/", "Accept-Encoding", "identity")
-	if r.ProtoMajor != 2 {
-		t.Fatal(r.Proto)
+	if r.ProtoMajor != 2 || r.StatusCode != 200 {
+		t.Fatal(r.Proto, r.Status, r.Header)
 	}
 	wantInjected(t, string(r.body), page, 1)
 }
