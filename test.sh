@@ -5,7 +5,7 @@
 #	format   gofmt
 #	vet      go vet, in every module
 #	go       Go tests with the race detector; the seeds of the fuzz tests are among them
-#	fuzz     every fuzz test, for 20 seconds each (FUZZTIME=10m for longer)
+#	fuzz     fuzz tests, for 20 seconds each (FUZZTIME=10m for longer; FUZZ_ROOT=1 for those of the root package too)
 #	web      the scripts of the challenge page and of the examples, in Node
 #	rules    alert rules and dashboard, with promtool
 #	fleet    three Caddy processes with Redis, and what can go wrong
@@ -110,21 +110,31 @@ step_go() {
 	return "$bad"
 }
 
-# Native fuzzing runs one target at a time. What is found is written to testdata
-# beside the test, and fails from then on in the step go.
+# What is found is written to testdata beside the test, and fails from then on in the
+# step go. Two at a time, each with one worker. Those of the root package need all of
+# Caddy built anew, for minutes: they are fuzzed with FUZZ_ROOT=1, and every night.
 step_fuzz() {
-	local pkg target log="$tmp/fuzz.log" n=0
+	local pkg
 	for pkg in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do
-		for target in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz'); do
-			# without a bound, making one new input small takes up to a minute
-			timeout 1h go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" -fuzzminimizetime 20x -parallel 2 "$pkg" >"$log" 2>&1 ||
-				{ tail -n 100 "$log" >&2; return 1; }
-			echo "$target of ${pkg##*caddy-captcha/}: $(grep -oE 'execs: [0-9]+' "$log" | tail -n 1)"
-			n=$((n + 1))
-		done
-	done
-	[[ $n -gt 0 ]] || { echo "no fuzz test was found" >&2; return 1; }
-	echo "$n fuzz tests"
+		[[ $pkg == "$(go list .)" && -z ${FUZZ_ROOT:-} ]] && continue
+		go test -list '^Fuzz' "$pkg" | sed -n "s#^Fuzz.*#$pkg &#p"
+	done >"$tmp/fuzz.list"
+	[[ -s $tmp/fuzz.list ]] || { echo "no fuzz test was found" >&2; return 1; }
+	export -f fuzz_one
+	xargs -P 2 -n 2 bash -c 'fuzz_one "$@"' fuzz_one <"$tmp/fuzz.list"
+	echo "$(wc -l <"$tmp/fuzz.list") fuzz tests"
+}
+
+# fuzz_one PACKAGE TARGET fuzzes one. Without a bound, making one new input small takes up to a minute.
+fuzz_one() {
+	local log
+	log=$(mktemp)
+	if ! timeout 1h go test -run '^$' -fuzz "^$2\$" -fuzztime "${FUZZTIME:-20s}" -fuzzminimizetime 20x -parallel 1 "$1" >"$log" 2>&1; then
+		tail -n 100 "$log" >&2
+		return 1
+	fi
+	echo "$2 of ${1##*caddy-captcha/}: $(grep -oE 'execs: [0-9]+' "$log" | tail -n 1)"
+	rm -f "$log"
 }
 
 step_web() { timeout 120 node --test web/*.test.mjs examples/*/*.test.mjs; }
