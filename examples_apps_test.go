@@ -69,7 +69,7 @@ func checkInjected(t *testing.T, address string, want bool) {
 		t.Fatalf("GET %s: %s, want a page with a form: %.300s", address, r.Status, r.body)
 	}
 	_, inside, _ := strings.Cut(form, ">")
-	if got := strings.HasPrefix(inside, `<input type="hidden" name="altcha" disabled data-captcha-inject>`); got != want {
+	if got := strings.HasPrefix(inside, `<input type="hidden" name="altcha" autocomplete="off" disabled data-captcha-inject>`); got != want {
 		t.Errorf("GET %s: the form is ready for a token: %t, want %t: %s", address, got, want, form)
 	}
 }

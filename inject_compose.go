@@ -27,8 +27,8 @@ func (i *Injector) compose(chain []*link, tokenHeader string, forms, actions []s
 	hash := sha256.Sum256([]byte(text))
 	i.need.Script = "'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'"
 	i.script = []byte("<script " + web.InjectMark + ">" + text + "</script>")
-	for _, name := range chain[0].fields {
-		i.inputs = append(i.inputs, `<input type="hidden" name="`+html.EscapeString(name)+`" disabled `+web.InjectMark+`>`...)
+	for _, name := range chain[0].fields { // without autocomplete, Firefox brings back an old token when a page is reloaded
+		i.inputs = append(i.inputs, `<input type="hidden" name="`+html.EscapeString(name)+`" autocomplete="off" disabled `+web.InjectMark+`>`...)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func takeOutInjected(t *testing.T, page string) (rest string, scripts, inputs in
 		page = before + after
 		scripts++
 	}
-	input := `<input type="hidden" name="altcha" disabled ` + web.InjectMark + `>`
+	input := `<input type="hidden" name="altcha" autocomplete="off" disabled ` + web.InjectMark + `>`
 	return strings.ReplaceAll(page, input, ""), scripts, strings.Count(page, input)
 }
 

@@ -124,6 +124,23 @@ test('back and forward: a page from the browser\'s memory makes a new token', as
   assert.equal(page.challenged, 0);
 });
 
+test('back and forward: a token that was ready, and has been spent meanwhile, is not sent', async (t) => {
+  const page = await at(t, plain + '<a href="/away">away</a><script>addEventListener("pageshow", (e) => { window.shown = e.persisted; })</script>');
+  w.app.pages['/away'] = html('<p id="away">away</p>');
+  await page.click('[name=text]');
+  await ready(page);
+  const spent = await page.inputValue('[name=altcha]');
+  await page.click('a');
+  await page.locator('#away').waitFor();
+  assert.equal(await page.evaluate(async (altcha) => (await fetch('/send', {method: 'POST', body: new URLSearchParams({altcha})})).status, spent), 200);
+  await page.evaluate(() => history.back());
+  await page.waitForFunction(() => window.shown);
+  w.app.reset();
+  await page.click('button');
+  assert.equal(rest(await arrives(w, page)), 'text=hello');
+  assert.equal(page.asked.length, 2);
+});
+
 test('back while a form is held: it is not sent', async (t) => {
   const page = await at(t, plain + '<a href="/away">away</a><script>addEventListener("pageshow", (e) => { window.shown = e.persisted; })</script>', {init: [hold]});
   w.app.pages['/away'] = html('<p id="away">away</p>');

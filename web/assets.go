@@ -68,8 +68,11 @@ func pack(source string) string {
 	return b.String()
 }
 
-// squeeze leaves out the spaces of a packed script that mean nothing. It knows of
-// quotes: our files have none in a regular expression, nor a text over several lines.
+// squeeze leaves out the spaces, line ends and semicolons of a packed script that
+// mean nothing.
+// It knows of quotes: our files have none in a regular expression (and no space
+// there beside a sign), no text over several lines, and a semicolon behind each
+// statement, none of which is empty.
 func squeeze(script string) string {
 	var b strings.Builder
 	var quote, before byte
@@ -80,12 +83,14 @@ func squeeze(script string) string {
 			b.WriteByte(c)
 			i++
 			c = script[i]
-		case quote != 0 && c == quote, c == '\n':
+		case quote != 0 && c == quote:
 			quote = 0
 		case quote != 0:
 		case c == '\'', c == '"', c == '`':
 			quote = c
-		case c == ' ' && (i+1 == len(script) || kind(before) == 0 || kind(before) != kind(script[i+1])):
+		case c == ';' && strings.HasPrefix(strings.TrimLeft(script[i+1:], " \n"), "}"):
+			continue
+		case (c == ' ' || c == '\n') && (i+1 == len(script) || kind(before) == 0 || kind(before) != kind(script[i+1])):
 			continue
 		}
 		b.WriteByte(c)

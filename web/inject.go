@@ -96,20 +96,20 @@ func (i Inject) Script() (string, error) {
 		header = "Captcha-Token"
 	}
 	var b strings.Builder
-	b.WriteString("(() => {\n")
+	b.WriteString("(()=>{")
 	b.WriteString(squeeze(pack(solverJS)))
-	b.WriteString("try {\n")
-	fmt.Fprintf(&b, "const HEADER = %s, FORMS = %s, ACTIONS = %s;\n", quote(header), quote(strings.Join(i.Forms, ",")), actions)
-	fmt.Fprintf(&b, "const NAMES = {__proto__: null, %s;\n", quote(names)[1:])
-	fmt.Fprintf(&b, "const PROVIDERS = {__proto__: null, %s};\n", strings.Join(providers, ", "))
-	b.WriteString("const WORKING = 0, PASSED = 1, READY = 2, CANCEL = 3;\n")
-	b.WriteString("const TEXTS = {__proto__: null" + allTexts(texts) + "};\n")
+	b.WriteString("try{")
+	fmt.Fprintf(&b, "const HEADER=%s,FORMS=%s,ACTIONS=%s;\n", quote(header), quote(strings.Join(i.Forms, ",")), actions)
+	fmt.Fprintf(&b, "const NAMES={__proto__:null,%s;\n", quote(names)[1:])
+	fmt.Fprintf(&b, "const PROVIDERS={__proto__:null,%s};\n", strings.Join(providers, ","))
+	b.WriteString("const WORKING=0,PASSED=1,READY=2,CANCEL=3;\n")
+	b.WriteString("const TEXTS={__proto__:null" + allTexts(texts) + "};\n")
 	files := []string{injectJS, poolJS, tokenJS, injectFormJS, injectWidgetJS, injectFetchJS, injectXHRJS}
 	if !widgets {
 		files = slices.Delete(files, 4, 5)
 	}
 	b.WriteString(squeeze(pack(strings.Join(files, "\n"))))
-	b.WriteString("} catch { /* the page goes on as without us */ }\n})();\n")
+	b.WriteString("}catch{}})();\n") // the page goes on as without us
 	text := ascii(b.String())
 	if endsScript.MatchString(text) {
 		return "", errors.New("a text in the injected script would end the script that it stands in")
@@ -124,7 +124,7 @@ func (p InjectProvider) script() (string, error) {
 	}
 	w := p.Widget
 	if w == nil {
-		return fmt.Sprintf("%s: {fields: %s}", quote(p.Name), quote(p.Fields)), nil
+		return fmt.Sprintf("%s:{fields:%s}", quote(p.Name), quote(p.Fields)), nil
 	}
 	if err := (Page{Widget: w, Fields: p.Fields}).validateWidget(); err != nil {
 		return "", err
@@ -133,7 +133,7 @@ func (p InjectProvider) script() (string, error) {
 	if w.Glue != "" {
 		glue = "(captcha) => {\n" + w.Glue + "\n}"
 	}
-	return fmt.Sprintf("%s: {fields: %s, widget: {script: %s, module: %t, siteKey: %s, markup: %s, glue: %s}}",
+	return fmt.Sprintf("%s:{fields:%s,widget:{script:%s,module:%t,siteKey:%s,markup:%s,glue:%s}}",
 		quote(p.Name), quote(p.Fields), quote(w.Script), w.Module, quote(w.SiteKey), quote(w.Markup), glue), nil
 }
 
@@ -145,7 +145,7 @@ func allTexts(keys []string) string {
 		for i, key := range keys {
 			list[i] = l.text[key]
 		}
-		fmt.Fprintf(&b, ", %s: %s", quote(l.tag), quote(list))
+		fmt.Fprintf(&b, ",%s:%s", quote(l.tag), quote(list))
 	}
 	return b.String()
 }

@@ -8,24 +8,44 @@ Object.defineProperty(globalThis, MARK, {value: true});
 
 // What the page may replace later, taken now.
 const {
-  AbortController, Blob, DataTransfer, Element, FormData, HTMLFormElement, Headers, Map, MutationObserver, Promise, Request, ShadowRoot, URL,
-  URLSearchParams, Worker, XMLHttpRequest, fetch, setTimeout,
+  AbortController, Blob, DataTransfer, Element, FormData, HTMLFormElement, Headers, Map, MutationObserver, Promise, Request, Response, ShadowRoot,
+  URL, URLSearchParams, Worker, XMLHttpRequest, fetch, setTimeout,
 } = globalThis;
-const {parse, stringify} = JSON;
+const {stringify} = JSON;
 const {apply, get} = Reflect;
 const {addEventListener, removeEventListener} = EventTarget.prototype;
 const {attachShadow, after, before} = Element.prototype;
 const {submit} = HTMLFormElement.prototype;
 const source = document.currentScript.textContent;
-const make = document.createElement.bind(document);
-const on = (node, type, listener, options) => apply(addEventListener, node, [type, listener, options]);
+const create = document.createElement.bind(document);
+const make = (tag, properties) => Object.assign(create(tag), properties);
+
+// on listens to events, whose types stand between spaces.
+const on = (node, types, listener, options) => {
+  for (const type of types.split(' ')) apply(addEventListener, node, [type, listener, options]);
+};
 
 // guard lets a page go on as it would without us where we fail.
 const guard = (f) => (event) => {
   try {
     f(event);
-  } catch { /* as without us */ }
+  } catch { // as without us
+  }
 };
+
+// tap is a function that lets us see its calls before it gets them. What we make
+// of one, if anything, has a say in what is returned.
+const tap = (f, before, after) => new Proxy(f, {
+  apply(f, self, args) {
+    let seen;
+    try {
+      seen = before(self, args);
+    } catch { // as without us
+    }
+    const result = apply(f, self, args);
+    return seen ? after(result, seen) : result;
+  },
+});
 
 const OURS = 'data-captcha-inject';
 const QUIET = 8e3; // milliseconds without a sign of life after which a form is sent as it is
@@ -41,20 +61,23 @@ function language() {
   return 'en';
 }
 
+// own makes an element that is known as ours.
+function own(tag, properties) {
+  const element = make(tag, properties);
+  element.setAttribute(OURS, '');
+  return element;
+}
+
 // note makes a line that is read out when its text changes.
 function note() {
-  const line = make('div');
-  line.setAttribute(OURS, '');
+  const line = own('div', {style: 'font-size:.875em'});
   line.setAttribute('role', 'status');
-  line.style.fontSize = '.875em';
   return line;
 }
 
 function write(line, key) {
   const lang = language();
-  line.lang = lang;
-  line.dir = lang === 'ar' ? 'rtl' : 'ltr';
-  line.textContent = key === undefined ? '' : TEXTS[lang][key];
+  Object.assign(line, {lang, dir: lang === 'ar' ? 'rtl' : 'ltr', textContent: TEXTS[lang][key] ?? ''});
   line.style.margin = line.textContent && '.5em 0';
 }
 
@@ -65,21 +88,20 @@ async function ask(url) {
     signal: AbortSignal.timeout?.(QUIET),
   });
   if (answer.status === 204) return null;
-  if (!answer.ok) throw new Error('no challenge');
   const {cleared, provider, challenge} = await answer.json();
   return cleared ? null : {provider, challenge, served: Date.parse(answer.headers.get('Date'))};
 }
 
 // prove solves a challenge. Everything but the challenge itself is our own. The
-// host shows what is going on: say, alive, put.
+// host, if any, shows what is going on: say, alive, put.
 async function prove({provider, challenge, served}, host) {
-  const {fields, widget} = PROVIDERS[provider];
+  const {fields, widget} = PROVIDERS[provider]; // else it was no challenge
   if (widget) return {provider, fields: await appear(fields, widget, challenge, host)};
   const {algorithm, maxnumber, salt} = challenge;
   if (algorithm !== 'SHA-256' || !(maxnumber < 2 ** 31)) throw new Error('no puzzle');
   const since = now();
-  host.say(WORKING);
-  const token = await payload(challenge, host.alive, source);
+  host?.say(WORKING);
+  const token = await payload(challenge, host?.alive ?? Object, source);
   const end = 1e3 * new URLSearchParams(salt.split('?')[1]).get('expires');
   return {provider, fields: [[fields[0], token]], since, lifetime: end && Math.max(1, end - (served || Date.now()))};
 }

@@ -4,13 +4,12 @@
 const SAFE = /^(GET|HEAD|OPTIONS|TRACE)$/i;
 
 // refused reports whether an answer is the edge's, to a request that needs a token.
-const refused = (status, required, type) => (status === 403 || status === 413 || status === 415) && required && /^application\/problem\+json/i.test(type);
+const refused = (status, header) => /^(403|413|415)$/.test(status) && header('Captcha-Required') && /^application\/problem\+json/i.test(header('Content-Type'));
 
 // keep is a body as it is now: the page may go on using its own.
 function keep(body) {
   if (body instanceof URLSearchParams) return new URLSearchParams(body);
-  if (body instanceof ArrayBuffer) return body.slice(0);
-  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice();
+  if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return new Blob([body]);
   if (!(body instanceof FormData)) return body;
   const copy = new FormData();
   for (const [name, value] of body) copy.append(name, value);
@@ -20,9 +19,8 @@ function keep(body) {
 // spend drops the token of a form that the page sends by itself.
 function spend(body) {
   for (const entry of [...live]) {
-    const [field] = entry.proof?.fields ?? [];
-    if (!field) continue;
-    const [name, value] = field;
+    const [name, value] = entry.proof?.fields[0] ?? [];
+    if (!value) continue;
     if (typeof body === 'string' ? body.includes(value) || body.includes(encodeURIComponent(value)) : body?.get?.(name) === value) entry.drop();
   }
 }
@@ -31,43 +29,30 @@ function spend(body) {
 // there is none.
 async function token(captcha, url, signal) {
   const same = new URL(url, location).origin === location.origin;
-  const known = PROVIDERS[captcha.provider];
-  let proof;
-  for (const entry of live) if (same && entry.ready() && entry.proof.provider === captcha.provider) proof = entry;
-  if (proof) {
-    const entry = proof;
-    proof = entry.proof; // the visitor has made it in the form that is behind this
-    entry.drop();
-  } else if (!known.widget) proof = await prove(captcha, {say() {}, alive() {}});
-  else if (same) proof = await converse(captcha, signal);
-  else return undefined;
-  const {fields} = proof;
+  const {widget} = PROVIDERS[captcha.provider];
+  if (widget && !same) return undefined;
+  let entry;
+  for (const one of live) if (same && one.ready() && one.proof.provider === captcha.provider) entry = one;
+  const made = entry?.proof; // by the visitor, in the form that is behind this
+  entry?.drop();
+  const {fields} = made ?? await (widget ? converse(captcha, signal) : prove(captcha));
   if (fields.length === 1) return fields[0][1];
-  const all = {};
-  for (const [name, value] of fields) all[name] = value;
-  return btoa(stringify(all)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+  return btoa(stringify(Object.fromEntries(fields))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 }
-
-// until rejects when the page has lost interest.
-const until = (signal, promise) => !signal ? promise : Promise.race([promise, new Promise((_, reject) => {
-  if (signal.aborted) reject(signal.reason);
-  signal.addEventListener('abort', () => reject(signal.reason));
-})]);
 
 // repeatable returns a function that sends the request of a call of fetch again
 // with a token; nothing where that cannot be.
 function repeatable([input, init]) {
-  const request = input instanceof Request;
-  if (SAFE.test(init?.method ?? (request ? input.method : 'GET'))) return undefined;
-  if (init?.body instanceof ReadableStream) return undefined;
+  const request = input instanceof Request ? input : null;
+  if (SAFE.test(init?.method ?? request?.method ?? 'GET') || init?.body instanceof ReadableStream) return undefined;
   const copy = request && !init?.body ? input.clone() : input;
   const body = keep(init?.body);
   spend(body);
-  const signal = init?.signal ?? (request ? input.signal : undefined);
+  const signal = init?.signal ?? request?.signal;
   return {
     signal,
     again(value) {
-      const headers = new Headers(init?.headers ?? (request ? input.headers : undefined));
+      const headers = new Headers(init?.headers ?? request?.headers);
       headers.set(HEADER, value);
       return fetch(copy, {...init, headers, ...body != null && {body}});
     },
@@ -78,21 +63,14 @@ async function carry(first, {signal, again}) {
   const answer = await first;
   let value;
   try {
-    if (!refused(answer.status, answer.headers.get('Captcha-Required'), answer.headers.get('Content-Type'))) return answer;
+    if (!refused(answer.status, (name) => answer.headers.get(name))) return answer;
     const {captcha} = await answer.clone().json();
-    value = await until(signal, token(captcha, answer.url, signal));
-  } catch { /* the page gets the answer as it is */ }
+    const lost = new Promise((_, reject) => signal?.addEventListener('abort', reject)); // the page's interest
+    value = await Promise.race([token(captcha, answer.url, signal), lost]);
+  } catch { // the page gets the answer as it is
+  }
   if (signal?.aborted) throw signal.reason;
   return value ? again(value) : answer;
 }
 
-window.fetch = new Proxy(fetch, {
-  apply(f, self, args) {
-    let request;
-    try {
-      request = repeatable(args);
-    } catch { /* as without us */ }
-    const first = apply(f, self, args);
-    return request ? carry(first, request) : first;
-  },
-});
+window.fetch = tap(fetch, (self, args) => repeatable(args), carry);

@@ -10,23 +10,25 @@ function of(form, name, ...args) {
   return typeof value === 'function' ? apply(value, form, args) : value;
 }
 
+const parentOf = (node) => get(Node.prototype, 'parentNode', node);
 const isOurs = (control) => control.hasAttribute?.(OURS);
+
+const HOW = ['enctype', 'target', 'accept-charset', 'rel']; // attributes of forms
 
 // target is where and how a form is sent, by a button of it or without one.
 function target(form, submitter) {
   const say = (name) => submitter?.getAttribute('form' + name) ?? of(form, 'getAttribute', name);
-  return {
-    url: new URL(say('action') || location.href, document.baseURI),
-    method: String(say('method')).toLowerCase(), enctype: say('enctype'), target: say('target'),
-    charset: of(form, 'getAttribute', 'accept-charset'), rel: of(form, 'getAttribute', 'rel'),
-  };
+  const to = {url: new URL(say('action') || location.href, document.baseURI), method: String(say('method')).toLowerCase()};
+  for (const name of HOW) to[name] = say(name);
+  return to;
 }
 
 // path is how a URL's path is compared.
 function path({pathname}) {
   try {
     pathname = decodeURIComponent(pathname);
-  } catch { /* as it is */ }
+  } catch { // as it is
+  }
   return pathname.replace(/\/+/g, '/');
 }
 
@@ -87,10 +89,13 @@ class Entry {
 
   // host is what an attempt may do with the page around the form.
   host(run) {
-    const mine = (f) => (...args) => run === this.run ? f(...args) : undefined;
+    const mine = (f) => (value) => {
+      if (run === this.run) f(value);
+    };
     return {
       say: mine((key) => this.say(key)),
-      alive: mine((until) => { this.heard = until === Infinity ? until : performance.now(); }),
+      alive: mine(() => { this.heard = performance.now(); }),
+      wait: mine(() => { this.heard = Infinity; }), // for the visitor
       put: mine((area) => this.put(this.area = area)),
       gone: mine(() => this.drop()), // the widget has taken its token back
       change: mine((fields) => { this.proof.fields = fields; this.fill(); }),
@@ -98,31 +103,31 @@ class Entry {
   }
 
   old() {
-    return !!this.proof?.since && stale(this.proof.since, this.proof.lifetime);
+    return this.proof && stale(this.proof.since, this.proof.lifetime);
   }
 
   ready() {
     return this.proof && !this.old();
   }
 
+  // inputs are ours in the form.
+  * inputs() {
+    for (const control of of(this.form, 'elements')) if (isOurs(control)) yield control;
+  }
+
   // fill puts the token into the form: first, where the edge finds it soonest.
   fill() {
     for (const [name, value] of this.proof.fields) {
       let input;
-      for (const control of of(this.form, 'elements')) if (isOurs(control) && control.name === name) input = control;
-      if (!input) {
-        input = Object.assign(make('input'), {type: 'hidden', name});
-        input.setAttribute(OURS, '');
-        of(this.form, 'prepend', input);
-      }
-      input.value = value;
-      input.disabled = false;
+      for (const own of this.inputs()) if (own.name === name) input = own;
+      if (!input) of(this.form, 'prepend', input = own('input', {type: 'hidden', name}));
+      Object.assign(input, {value, disabled: false});
     }
   }
 
   // mute keeps the token out of what is sent elsewhere, until it is undone.
   mute(muted) {
-    for (const control of of(this.form, 'elements')) if (isOurs(control) && control.value) control.disabled = muted;
+    for (const input of this.inputs()) if (input.value) input.disabled = muted;
   }
 
   // drop forgets everything: the token is spent, expired, or was never made.
@@ -132,10 +137,9 @@ class Entry {
     clearTimeout(this.timer);
     live.delete(this);
     this.area?.remove();
-    for (const control of of(this.form, 'elements')) {
-      if (!isOurs(control)) continue;
-      control.disabled = true;
-      control.removeAttribute('value');
+    for (const input of this.inputs()) {
+      input.disabled = true;
+      input.removeAttribute('value');
     }
     this.say();
   }
@@ -152,17 +156,12 @@ class Entry {
   // a row, where it would take the others' room.
   put(node, behind) {
     let at;
-    for (const control of of(this.form, 'elements')) {
-      if (control.type === 'submit' && control.getClientRects().length) {
-        at = control;
-        break;
-      }
-    }
+    for (const control of of(this.form, 'elements')) if (!at && control.type === 'submit' && control.getClientRects().length) at = control;
     if (!at) return of(this.form, 'append', node);
     while (of(this.form, 'contains', at.parentNode) && at.parentNode !== this.form) at = at.parentNode;
-    for (let parent; (parent = get(Node.prototype, 'parentNode', at)) instanceof Element; at = parent) {
+    for (let parent; (parent = parentOf(at)) instanceof Element; at = parent) {
       const {display, flexDirection, flexWrap} = getComputedStyle(parent);
-      if (!/flex/.test(display) || !/^row/.test(flexDirection) || flexWrap !== 'nowrap') break;
+      if (!/flex row.*nowrap/.test(`${display} ${flexDirection} ${flexWrap}`)) break;
     }
     apply(behind ? after : before, at, [node]);
   }
@@ -190,7 +189,8 @@ class Entry {
     });
     try {
       await Promise.race([job, silence]);
-    } catch { /* the challenge page does it */ }
+    } catch { // the challenge page does it
+    }
     const {pending} = this;
     this.pending = null;
     if (!pending) return;
@@ -215,14 +215,16 @@ function snapshot(form, submitter) {
 // send sends what was held, the token first. A form of its own does it: the page
 // may have emptied or disabled the fields of its own since, and has had its event.
 function send(form, {to, data}, fields) {
-  const attributes = {action: to.url.href, method: 'post', enctype: to.enctype, target: to.target, 'accept-charset': to.charset, rel: to.rel};
-  const copy = make('form');
-  copy.hidden = true;
-  for (const name in attributes) if (attributes[name] !== null) copy.setAttribute(name, attributes[name]);
+  const copy = make('form', {hidden: true, action: to.url, method: 'post'});
+  for (const name of HOW) if (to[name] !== null) copy.setAttribute(name, to[name]);
   for (const [name, value] of [...fields, ...data]) {
-    const input = Object.assign(make('input'), {name, type: typeof value === 'string' ? 'hidden' : 'file'});
-    if (typeof value === 'string') input.value = value;
-    else if (value.name || value.size) input.files = transfer(value);
+    const text = typeof value === 'string';
+    const input = make('input', text ? {type: 'hidden', name, value} : {type: 'file', name});
+    if (!text && (value.name || value.size)) {
+      const data = new DataTransfer();
+      data.items.add(value);
+      input.files = data.files;
+    }
     of(copy, 'append', input);
   }
   document.documentElement.append(copy);
@@ -230,18 +232,12 @@ function send(form, {to, data}, fields) {
   setTimeout(() => of(copy, 'remove'));
 }
 
-function transfer(file) {
-  const data = new DataTransfer();
-  data.items.add(file);
-  return data.files;
-}
-
 // pressed resolves while no button or finger is down: what moves under it then
 // would not be clicked.
 let pressed;
 const press = () => {
   pressed = new Promise((resolve) => {
-    for (const type of ['pointerup', 'pointercancel']) on(window, type, () => setTimeout(resolve, 50), {capture: true, once: true});
+    on(window, 'pointerup pointercancel', () => setTimeout(resolve, 50), {capture: true, once: true});
   });
 };
 
@@ -251,7 +247,7 @@ const contact = guard((event) => {
   if (event.type === 'pointerdown') press();
   else if (navigator.userActivation?.hasBeenActive === false) return;
   const [node] = event.composedPath();
-  let form = node instanceof HTMLFormElement ? node : node.form;
+  let {form} = node;
   if (!(form instanceof HTMLFormElement)) form = node.closest?.('form');
   if (!form) return;
   listen(of(form, 'getRootNode'));
@@ -273,9 +269,8 @@ const submitted = guard((event) => {
 
 const last = guard((event) => {
   const {target: form, currentTarget, submitter} = event;
-  const way = event.composedPath();
-  const next = way[way.indexOf(currentTarget) + 1]; // in a form within another the event ends before that
-  if (currentTarget !== window && !(currentTarget instanceof ShadowRoot) && !(next instanceof HTMLFormElement) && !event.cancelBubble) return;
+  const ends = currentTarget === window || currentTarget instanceof ShadowRoot || event.cancelBubble;
+  if (!ends && !(parentOf(currentTarget) instanceof HTMLFormElement)) return; // in a form within another the event ends
   if (event.defaultPrevented) return; // the page does it
   const to = target(form, submitter);
   const entry = entryOf(form);
@@ -297,7 +292,7 @@ const last = guard((event) => {
 });
 
 function listen(root) {
-  for (const type of ['focusin', 'input', 'pointerdown']) on(root, type, contact, {capture: true, passive: true});
+  on(root, 'focusin input pointerdown', contact, {capture: true, passive: true});
   on(root === document ? window : root, 'submit', submitted, true);
 }
 
@@ -318,10 +313,7 @@ const back = guard(({persisted}) => {
 begin();
 new MutationObserver(begin).observe(document, {childList: true}); // document.open removes all listeners
 
-Element.prototype.attachShadow = new Proxy(attachShadow, {
-  apply(f, self, args) {
-    const root = apply(f, self, args);
-    listen(root);
-    return root;
-  },
+Element.prototype.attachShadow = tap(attachShadow, () => true, (root) => {
+  listen(root);
+  return root;
 });

@@ -14,42 +14,33 @@ function appear(fields, {script, module, siteKey, markup, glue}, challenge, host
   return new Promise((resolve, reject) => {
     const given = new Map(); // what the glue handed over
     const began = performance.now();
-    let area = make('form'), token = null, seen = false;
-    const end = (error) => {
+    let area = own('form', {method: 'dialog', autocomplete: 'off', innerHTML: markup, style: 'margin:.5em 0'}), token = null, seen = false;
+    const fail = leave = () => {
       clearInterval(poll);
       area?.remove();
       area = null;
-      reject(error);
+      reject();
     };
-    const fail = () => end(new Error('the widget cannot work'));
-    leave = fail;
 
-    area.method = 'dialog';
-    area.autocomplete = 'off';
-    area.setAttribute(OURS, '');
-    area.style.margin = '.5em 0';
-    area.innerHTML = markup;
-    for (const type of ['submit', 'formdata', 'reset', 'input', 'change', 'invalid']) {
-      on(area, type, (event) => {
-        event.stopPropagation();
-        if (type === 'submit') event.preventDefault();
-      });
-    }
+    on(area, 'submit formdata reset input change invalid', (event) => {
+      event.stopPropagation();
+      if (event.type === 'submit') event.preventDefault();
+    });
 
     const look = () => {
       if (!area) return;
       const found = tokenIn(area, fields, given);
       if (found && !token) resolve(token = found);
-      else if (found && stringify(found) !== stringify(token)) host.change(token = found);
-      else if (!found && token) host.gone();
-      if (!area?.isConnected) return end(new Error('the page took the widget away'));
+      else if (found && stringify(found) !== stringify(token)) host.change?.(token = found);
+      else if (!found && token) host.gone?.();
+      if (!area?.isConnected) return fail(); // the page took it away
       if (seen || token) return;
       for (const element of area.querySelectorAll('*')) seen ||= element.offsetWidth && element.offsetHeight;
       if (seen) {
         host.say(READY);
-        host.alive(Infinity); // it waits for the visitor now
+        host.wait?.();
       } else if (performance.now() - began > SLOW) fail();
-      else host.alive();
+      else host.alive?.();
     };
     const start = () => {
       if (!area) return;
@@ -79,48 +70,40 @@ function load(script, module, markup, called) {
   const times = loaded.get(script) ?? 0;
   if (!script || times && (called || module && /<\w+-/.test(markup))) return Promise.resolve();
   return new Promise((resolve, reject) => {
-    const element = make('script');
-    element.src = module && times ? script + '#' + times : script;
-    if (module) element.type = 'module';
-    element.onload = () => {
+    const onload = () => {
       loaded.set(script, times + 1);
       resolve();
     };
-    element.onerror = reject;
-    document.head.append(element);
+    document.head.append(make('script', {src: module && times ? script + '#' + times : script, type: module ? 'module' : '', onload, onerror: reject}));
   });
 }
 
-// ask for the visitor's part in a dialog. It is not modal: what widgets open of
+// The looks of the dialog, as far as they are not the browser's.
+const LOOK = 'position:fixed;inset:10vh 0 auto;margin:0 auto;box-sizing:border-box;max-width:100vw;max-height:80vh;overflow:auto;padding:1em;' +
+  'border:1px solid;border-radius:.5em;background:Canvas;color:CanvasText;font:1rem system-ui,sans-serif;' +
+  'box-shadow:0 0 0 100vmax #0006;z-index:999999999;color-scheme:light dark';
+
+// converse asks for the visitor's part in a dialog. It is not modal: what widgets open of
 // their own could not be reached then. Where the page has a modal one, it stands
 // in that.
 let turn = Promise.resolve();
 function converse(answer, signal) {
   const mine = () => {
     const {activeElement} = document;
-    const box = make('dialog'), line = note(), cancel = make('button');
-    box.setAttribute(OURS, '');
+    const line = note(), cancel = make('button', {type: 'button'});
+    const box = own('dialog', {tabIndex: -1, style: LOOK});
     box.setAttribute('aria-labelledby', line.id = 'captcha-inject-note');
-    box.tabIndex = -1;
-    Object.assign(box.style, {
-      position: 'fixed', inset: '10vh 0 auto', margin: '0 auto', boxSizing: 'border-box', maxWidth: '100vw', maxHeight: '80vh', overflow: 'auto',
-      padding: '1em', border: '1px solid', borderRadius: '.5em', background: 'Canvas', color: 'CanvasText', font: '1rem system-ui, sans-serif',
-      boxShadow: '0 0 0 100vmax #0006', zIndex: 1e9, colorScheme: 'light dark',
-    });
-    cancel.type = 'button';
-    cancel.textContent = TEXTS[language()][CANCEL];
-    cancel.lang = language();
-    Object.assign(cancel.style, {font: 'inherit', padding: '.25em .75em'});
+    write(cancel, CANCEL);
+    cancel.style = 'font:inherit;padding:.25em .75em';
     box.append(line, cancel);
     return new Promise((resolve, reject) => {
-      const stop = () => reject(new Error('cancelled'));
-      cancel.onclick = stop;
+      cancel.onclick = reject;
       on(box, 'keydown', (event) => {
         event.stopPropagation(); // the page's own keys
-        if (event.key === 'Escape') stop();
+        if (event.key === 'Escape') reject();
       });
-      signal?.addEventListener('abort', stop);
-      if (signal?.aborted) stop();
+      signal?.addEventListener('abort', reject);
+      if (signal?.aborted) reject();
       let parent = document.documentElement;
       for (const modal of document.querySelectorAll('dialog:modal')) parent = modal;
       parent.append(box);
@@ -128,7 +111,7 @@ function converse(answer, signal) {
       box.dir = line.dir;
       box.show();
       box.focus();
-      prove(answer, {say: (key) => write(line, key), alive() {}, put: (area) => cancel.before(area), gone() {}, change() {}}).then(resolve, reject);
+      prove(answer, {say: (key) => write(line, key), put: (area) => cancel.before(area)}).then(resolve, reject);
     }).finally(() => {
       leave();
       box.remove();

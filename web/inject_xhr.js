@@ -4,7 +4,6 @@
 const calls = new WeakMap(); // XMLHttpRequest -> what was done with it
 const XHR = XMLHttpRequest.prototype;
 const {open, setRequestHeader, abort, send: transmit} = XHR;
-const HEARD = ['loadstart', 'readystatechange', 'progress', 'load', 'loadend', 'error', 'abort', 'timeout'];
 
 // The phases of a call: first (sent), held (refused), again (being sent once
 // more), over (everything is the page's).
@@ -13,7 +12,7 @@ const hear = (event) => {
   const call = calls.get(xhr);
   if (!call || call.phase === 'over') return;
   try {
-    if (call.phase === 'first' && xhr.readyState > 1 && refused(xhr.status, xhr.getResponseHeader('Captcha-Required'), xhr.getResponseHeader('Content-Type'))) {
+    if (call.phase === 'first' && xhr.readyState > 1 && refused(xhr.status, (name) => xhr.getResponseHeader(name))) {
       call.phase = 'held';
     }
     if (call.phase === 'first') return;
@@ -26,77 +25,58 @@ const hear = (event) => {
   }
 };
 
-async function problem({responseType, response}) {
-  if (responseType === 'json') return response;
-  if (responseType === 'blob') response = await response.text();
-  if (responseType === 'arraybuffer') response = new TextDecoder().decode(response);
-  return parse(response);
-}
+// tell has the page hear what it was not to hear.
+const tell = (xhr, ...types) => {
+  for (const type of types) xhr.dispatchEvent(new ProgressEvent(type));
+};
 
 async function resend(xhr, call) {
   let value;
   try {
-    const {captcha} = await problem(xhr);
-    value = await until(call.control.signal, token(captcha, xhr.responseURL, call.control.signal));
-  } catch { /* the page gets the answer as it is */ }
+    const {captcha} = xhr.responseType === 'json' ? xhr.response : await new Response(xhr.response).json();
+    value = await token(captcha, xhr.responseURL, call.control.signal);
+  } catch { // the page gets the answer as it is
+  }
   if (calls.get(xhr) !== call || call.phase !== 'held') return; // the page uses it for something else
   if (!value) {
     call.phase = 'over';
-    for (const type of ['readystatechange', 'load', 'loadend']) {
-      xhr.dispatchEvent(type === 'readystatechange' ? new Event(type) : new ProgressEvent(type));
-    }
-    return;
+    return tell(xhr, 'readystatechange', 'load', 'loadend');
   }
   call.phase = 'again';
   apply(open, xhr, call.args);
-  for (const header of call.headers) if (header[0].toLowerCase() !== HEADER.toLowerCase()) apply(setRequestHeader, xhr, header);
-  apply(setRequestHeader, xhr, [HEADER, value]);
+  call.headers.set(HEADER, value);
+  for (const header of call.headers) apply(setRequestHeader, xhr, header);
   apply(transmit, xhr, [call.body]);
 }
 
-const first = (f, also) => new Proxy(f, {
-  apply(f, self, args) {
-    try {
-      also(self, args);
-    } catch { /* as without us */ }
-    return apply(f, self, args);
-  },
-});
-
-XHR.open = first(open, (xhr, args) => {
+XHR.open = tap(open, (xhr, args) => {
   calls.get(xhr)?.control.abort();
-  calls.set(xhr, {args: [...args], headers: [], phase: 'over', control: new AbortController(), repeat: !SAFE.test(args[0]) && (args.length < 3 || !!args[2])});
+  calls.set(xhr, {args, headers: new Headers(), phase: 'over', control: new AbortController()});
 });
 
-XHR.setRequestHeader = first(setRequestHeader, (xhr, [name, value]) => {
-  calls.get(xhr)?.headers.push([String(name), String(value)]);
-});
+XHR.setRequestHeader = tap(setRequestHeader, (xhr, header) => calls.get(xhr)?.headers.append(...header));
 
-XHR.send = first(transmit, (xhr, [body]) => {
+XHR.send = tap(transmit, (xhr, [body]) => {
   const call = calls.get(xhr);
-  if (!call?.repeat) return;
+  const [method, , async = call.args.length < 3] = call.args;
+  if (!async || SAFE.test(method)) return;
   call.body = keep(body);
   call.phase = 'first';
   spend(body);
 });
 
-XHR.abort = new Proxy(abort, {
-  apply(f, self, args) {
-    const call = calls.get(self);
-    const held = call?.phase === 'held' && self.readyState === 4;
-    if (call) {
-      call.phase = 'over';
-      call.control.abort();
-    }
-    apply(f, self, args);
-    if (held) for (const type of ['abort', 'loadend']) self.dispatchEvent(new ProgressEvent(type));
-  },
-});
+XHR.abort = tap(abort, (xhr) => {
+  const call = calls.get(xhr);
+  const held = call?.phase === 'held' && xhr.readyState === 4;
+  if (call) call.phase = 'over';
+  call?.control.abort();
+  return held && xhr;
+}, (result, xhr) => tell(xhr, 'abort', 'loadend'));
 
 window.XMLHttpRequest = new Proxy(XMLHttpRequest, {
   construct(target, args, made) {
     const xhr = Reflect.construct(target, args, made);
-    for (const type of HEARD) on(xhr, type, hear);
+    on(xhr, 'loadstart readystatechange progress load loadend error abort timeout', hear);
     return xhr;
   },
 });

@@ -65,8 +65,8 @@ func TestPack(t *testing.T) {
 }
 
 func TestSqueeze(t *testing.T) {
-	got := squeeze("const a = b + +c - -d, e = {f: 'g  h', i: \"j \\\" k\", l: `m ${n} o`};\nreturn x => 'it is' in y;\n")
-	want := "const a=b+ +c- -d,e={f:'g  h',i:\"j \\\" k\",l:`m ${n} o`};\nreturn x=>'it is'in y;\n"
+	got := squeeze("const a = b + +c - -d, e = {f: 'g  h', i: \"j \\\" k\", l: `m ${n} o`};\nif (e) {\nreturn x => 'it is' in y;\n}\nelse\ndo {\n} while (f);\n")
+	want := "const a=b+ +c- -d,e={f:'g  h',i:\"j \\\" k\",l:`m ${n} o`};if(e){return x=>'it is'in y}else\ndo{}while(f);"
 	if got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

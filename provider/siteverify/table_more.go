@@ -66,6 +66,7 @@ var capjs = preset{
 			"connect-src": {"{at}"},
 			"worker-src":  {"blob:"},
 			"style-src":   {"'unsafe-inline'"},
+			"img-src":     {"data:"},
 		},
 	},
 }

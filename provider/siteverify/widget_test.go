@@ -59,6 +59,7 @@ func TestWidgetDetails(t *testing.T) {
 		"cap":           {with(&capjs, "https://cap.example").Markup, `<cap-widget data-cap-api-endpoint="https://cap.example/` + siteKey + `/"></cap-widget>`},
 		"cap script":    {with(&capjs, "https://cap.example").Script, "https://cap.example/assets/widget.js"},
 		"cap elsewhere": {strings.Join(with(&capjs, "http://cap:3000", func(p *Provider) { p.WidgetURL = "https://c.example/k/" }).CSP["connect-src"], " "), "https://c.example"},
+		"cap images":    {strings.Join(with(&capjs, "https://cap.example").CSP["img-src"], " "), "data:"},
 		"cap inside":    {strings.Join(with(&capjs, "http://cap:3000", func(p *Provider) { p.ScriptURL = "https://c.example/assets/widget.js" }).CSP["script-src"], " "), "https://c.example 'wasm-unsafe-eval'"},
 		"mcaptcha":      {strings.Join(with(&mcaptcha, "https://m.example").CSP["frame-src"], " "), "https://m.example"},
 		"friendly":      {with(&friendlycaptcha, "https://eu.frcapi.com").Markup, `<div class="frc-captcha" data-sitekey="` + siteKey + `" data-api-endpoint="eu"></div>`},
