@@ -36,8 +36,8 @@ func TestPlaces(t *testing.T) {
 			want: `<title></title>` + s + `<script><!-- <script> </script> <form method=post> --> </script><form method=post>` + i},
 		{name: "a script that hides less", in: `<body><script><!-- a < b <script> </script> <form method=post> --></script><form method=post>`,
 			want: s + `<body><script><!-- a < b <script> </script> <form method=post> --></script><form method=post>` + i},
-		{name: "svg", in: `<body><svg><style/><title><style></title></style></title><![CDATA[</svg>]]><form method=post></svg><form method=post>`,
-			want: s + `<body><svg><style/><title><style></title></style></title><![CDATA[</svg>]]><form method=post></svg><form method=post>` + i},
+		{name: "svg", in: `<body><svg><style/><title>a</title><g><style></style></g><![CDATA[</svg>]]><form method=post></form></svg><form method=post>`,
+			want: s + `<body><svg><style/><title>a</title><g><style></style></g><![CDATA[</svg>]]><form method=post></form></svg><form method=post>` + i},
 		{name: "an unknown charset", unknown: true, in: `<script></script><meta charset=utf-8><script>`, want: `<script></script><meta charset=utf-8>` + s + `<script>`},
 		{name: "http-equiv", unknown: true, in: `<meta http-equiv=Content-Type content="text/html; charset=utf-8"><script>`,
 			want: `<meta http-equiv=Content-Type content="text/html; charset=utf-8">` + s + `<script>`},
@@ -220,5 +220,33 @@ func TestAllocations(t *testing.T) {
 	}
 	if a, b := count(largePage()), count(largePage()+strings.Repeat(`<p class="a">text</p><!-- c --><svg><path/></svg>`, 5000)); b > a+1 { // one for the elements that are open
 		t.Errorf("%v allocations, %v for a larger page", a, b)
+	}
+}
+
+// TestUnclear gives pages in which it depends on the whole tree, on attributes or
+// on the browser what is a tag: what looks like a form is in the value of an
+// attribute, which an insertion would end.
+func TestUnclear(t *testing.T) {
+	const value, hidden = `title="</style></textarea></title></template></select></mi></math></svg><form method=post><img onerror=x>">`, `<q b="</style></textarea></title><p title="><form method=post><img onerror=x>">`
+	for _, in := range []string{
+		`<math><annotation-xml><style></annotation-xml></math><q ` + value,
+		`<math><mi><mglyph><style></mi></math><q ` + value,
+		`<svg><desc><b></svg></b></desc><style><q ` + value,
+		`<svg><desc><my-element-with-a-name></svg></my-element-with-a-name></desc><style><q ` + value,
+		`<svg><math><mi><style></mi></math></svg><q ` + value,
+		`<svg><title><b></title></b><style></svg>` + hidden,
+		`<svg><font color=red><textarea></textarea x></svg>` + hidden,
+		`<div><svg></div><textarea></svg>` + hidden,
+		`<div><svg><g></div><textarea></x></svg>` + hidden,
+		`<svg></p><textarea></svg>` + hidden,
+		`<select><style></select><q ` + value,
+		`<select><svg><![CDATA[></svg></select>]]></svg><q ` + value,
+		`<template><col><textarea></template><q ` + value,
+		`<template><select></template><textarea></select></template>` + hidden,
+	} {
+		in = "<body>" + in
+		if got, want := rewrite(t, testPage(), in), testScript+in; got != want {
+			t.Errorf("%q became\n%q", in, got)
+		}
 	}
 }

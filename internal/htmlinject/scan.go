@@ -35,7 +35,7 @@ const (
 	scriptWord
 )
 
-const maxName = len("annotation-xml")
+const maxName = len("feComponentTransfer")
 
 // step reads on from p[i], which w.offset is the offset of, and returns where it
 // has come to. It may stay where it is in another state.

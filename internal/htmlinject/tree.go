@@ -11,6 +11,7 @@ import (
 // would come to stand.
 type tree struct {
 	open    []string       // elements in which nothing is inserted, the outermost first
+	inner   []byte         // elements within the innermost of them, where that is SVG or MathML; a space before each
 	form    bool           // within a form: the start tags of further ones are ignored
 	leaning map[string]int // formatting elements, such as <b>, that have not ended, as far as can be told
 	placed  bool           // the script is
@@ -20,8 +21,11 @@ type tree struct {
 	base    string         // its href
 }
 
-// maxOpen bounds the elements that are kept track of.
-const maxOpen = 256
+// What is kept track of is bounded.
+const (
+	maxOpen  = 256
+	maxInner = 4 << 10 // bytes
+)
 
 // foreign reports whether the innermost open element is not one of HTML: there
 // are CDATA sections, and no elements with raw text.
@@ -32,21 +36,22 @@ func (t *tree) foreign() bool {
 
 func (t *tree) within(name string) bool { return slices.Contains(t.open, name) }
 
-// close closes an element, and those in it.
-func (t *tree) close(name string) {
-	for i := len(t.open) - 1; i >= 0; i-- {
-		if t.open[i] == name {
-			t.open = t.open[:i]
-			return
-		}
+// close closes an element. It returns false where that would close others too, in
+// which browsers may stay.
+func (t *tree) close(name string) bool {
+	n := len(t.open)
+	if n > 0 && t.open[n-1] == name {
+		t.open = t.open[:n-1]
+		return true
 	}
+	return !t.within(name)
 }
 
-// breakOut leaves SVG and MathML, as many tags of HTML do there.
-func (t *tree) breakOut() {
-	for t.foreign() {
-		t.open = t.open[:len(t.open)-1]
-	}
+// text reports whether the innermost open element is one of SVG or MathML that
+// holds HTML.
+func (t *tree) text() bool {
+	n := len(t.open)
+	return n > 1 && integrates[t.open[n-2]][t.open[n-1]]
 }
 
 // mayInsert reports whether the tag with the name that has just been read may be
@@ -77,26 +82,29 @@ func (w *Writer) tag(text []byte) {
 		text = w.insert(text)
 	}
 	w.emit(text)
-	if w.ended || w.nameLen > maxName {
+	if w.ended {
 		return
 	}
-	name := known(w.name[:w.nameLen])
-	switch {
-	case w.end:
-		w.endTag(name)
-	case w.tree.foreign():
-		w.foreignTag(name)
+	t := &w.tree
+	name, clear := known(w.name[:min(w.nameLen, maxName)]), true
+	if t.foreign() || t.text() {
+		clear = w.foreignTag()
+	} else if w.nameLen > maxName {
+		return
+	} else if w.end {
+		clear = w.endTag(name)
 	}
-	if !w.end && !w.tree.foreign() {
-		w.startTag(name)
+	if clear && !w.end && !t.foreign() && !t.text() {
+		clear = w.startTag(name)
 	}
-	if len(w.tree.open) > maxOpen {
+	if !clear || len(t.open) > maxOpen || len(t.inner) > maxInner {
 		w.giveUp()
 	}
 }
 
-// startTag follows a start tag of HTML.
-func (w *Writer) startTag(name string) {
+// startTag follows a start tag of HTML. It returns false where browsers do not
+// agree about what follows.
+func (w *Writer) startTag(name string) bool {
 	t := &w.tree
 	switch name {
 	case "form":
@@ -104,15 +112,27 @@ func (w *Writer) startTag(name string) {
 			t.form = true
 		}
 	case "svg", "math":
+		if t.within("select") {
+			return false
+		}
 		if !w.slash {
 			t.open = append(t.open, name)
 		}
 	case "template", "select":
 		t.open = append(t.open, name)
-	case "script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "noscript":
+	case "script", "textarea":
 		w.state, w.raw = rawText, name
+	case "style", "title", "xmp", "iframe", "noembed", "noframes", "noscript":
+		if t.within("select") { // older browsers ignore the tag
+			return false
+		}
+		w.state, w.raw = rawText, name
+	case "col":
+		if t.within("template") { // all but further ones is ignored then
+			return false
+		}
 	case "plaintext", "frameset":
-		w.giveUp()
+		return false
 	}
 	if formats[name] {
 		t.leaning[name]++
@@ -120,35 +140,55 @@ func (w *Writer) startTag(name string) {
 	if !inHead[name] {
 		t.body = true
 	}
+	return true
 }
 
-// foreignTag follows a start tag within SVG or MathML.
-func (w *Writer) foreignTag(name string) {
+// foreignTag follows a tag within SVG or MathML. It returns false where they are
+// not well-formed, and what ends where depends on all that is open: to read that
+// otherwise than a browser would mean to insert into what it takes for a value.
+func (w *Writer) foreignTag() bool {
 	t := &w.tree
-	switch {
-	case breaksOut[name]:
-		t.breakOut()
-	case w.slash:
-	case name == "svg", name == "math", integrates[t.open[len(t.open)-1]][name]:
-		t.open = append(t.open, name)
+	if w.nameLen > maxName {
+		return false
 	}
+	text, n := w.name[:w.nameLen], len(t.open)
+	name := known(text)
+	switch {
+	case t.text():
+		return w.end && name != "" && t.close(name)
+	case w.end && len(t.inner) > 0:
+		outer, ok := bytes.CutSuffix(t.inner, text)
+		if !ok || !bytes.HasSuffix(outer, []byte(" ")) {
+			return false
+		}
+		t.inner = outer[:len(outer)-1]
+	case w.end:
+		return name == t.open[n-1] && t.close(name)
+	case breaksOut[name]:
+		t.open, t.inner = t.open[:n-1], nil
+	case name == "font", string(text) == "annotation-xml": // its attributes decide
+		return false
+	case w.slash:
+	case integrates[t.open[n-1]][name]:
+		t.open = append(t.open, name)
+	default:
+		t.inner = append(append(t.inner, ' '), text...)
+	}
+	return true
 }
 
-func (w *Writer) endTag(name string) {
+// endTag follows an end tag of HTML. It returns false as startTag does.
+func (w *Writer) endTag(name string) bool {
 	t := &w.tree
-	if n := t.leaning[name]; n > 1 && !t.foreign() {
+	if n := t.leaning[name]; n > 1 {
 		t.leaning[name]--
-	} else if n == 1 && !t.foreign() {
+	} else if n == 1 {
 		delete(t.leaning, name)
 	}
-	switch {
-	case name == "form" && !t.within("template"):
+	if name == "form" && !t.within("template") {
 		t.form = false
-	case name == "p" || name == "br":
-		t.breakOut()
-	case name != "":
-		t.close(name)
 	}
+	return name == "" || t.close(name)
 }
 
 // insert decides about a tag that was held back. It returns what is to be given
@@ -213,12 +253,12 @@ var (
 	formats    = set("a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u")
 	integrates = map[string]map[string]bool{
 		"svg":  set("foreignobject", "desc", "title"),
-		"math": set("mi", "mo", "mn", "ms", "mtext", "annotation-xml"),
+		"math": set("mi", "mo", "mn", "ms", "mtext"),
 	}
 	breaksOut = set("b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em", "embed", "h1", "h2",
 		"h3", "h4", "h5", "h6", "head", "hr", "i", "img", "li", "listing", "menu", "meta", "nobr", "ol", "p", "pre", "ruby", "s", "small",
 		"span", "strong", "strike", "sub", "sup", "table", "tt", "u", "ul", "var")
-	_ = set("form", "svg", "math", "select", "textarea", "xmp", "iframe", "noembed", "plaintext", "frameset")
+	_ = set("form", "svg", "math", "select", "col", "textarea", "xmp", "iframe", "noembed", "plaintext", "frameset")
 )
 
 func set(list ...string) map[string]bool {
