@@ -141,7 +141,7 @@ func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		return next.ServeHTTP(w, r)
 	}
 	if kind == surelyPage {
-		defer hideHeaders(r.Header)()
+		defer hideHeaders(r)()
 	}
 	iw := &injectWriter{
 		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
@@ -203,10 +203,15 @@ var conditional = []string{"If-None-Match", "If-Modified-Since", "If-Match", "If
 
 // hideHeaders takes out the headers with which the app would not answer with a
 // page that can be rewritten, and returns what brings them back: error routes and
-// the log see them.
-func hideHeaders(h http.Header) (restore func()) {
+// the log see them. What an unsafe request is conditional on is never hidden: the
+// app may have to refuse it.
+func hideHeaders(r *http.Request) (restore func()) {
+	h, names := r.Header, []string{"Accept-Encoding"}
+	if slices.Contains(safeMethods, r.Method) {
+		names = append(names, conditional...)
+	}
 	var hidden http.Header
-	for _, name := range append([]string{"Accept-Encoding"}, conditional...) {
+	for _, name := range names {
 		if values, ok := h[name]; ok {
 			if hidden == nil {
 				hidden = make(http.Header)

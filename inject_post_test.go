@@ -17,8 +17,10 @@ import (
 // it with the means to send it again.
 func TestInjectAnswersToForms(t *testing.T) {
 	page := pageHead + "<p>wrong password</p>" + pageTail
+	var conditions []string
 	e := serveInjected(t, "captcha /login* {\n\tprovider pow {\n\tdifficulty 1000\n\t}\n\t}\n\tcaptcha_inject\n\treverse_proxy {upstream}",
 		func(w http.ResponseWriter, r *http.Request) {
+			conditions = append(conditions, r.Header.Get("If-Match"))
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			_, _ = io.WriteString(w, page)
 		})
@@ -32,6 +34,10 @@ func TestInjectAnswersToForms(t *testing.T) {
 			t.Fatalf("%s: %s %s", name, r.Status, r.body)
 		}
 		wantInjected(t, string(r.body), page, 1)
+	}
+	e.post("/contact", formType, "a=1", "Sec-Fetch-Dest", "document", "If-Match", `"1"`)
+	if seen := conditions; len(seen) == 0 || seen[len(seen)-1] != `"1"` {
+		t.Errorf("the app saw the conditions %q of an unsafe request", seen)
 	}
 	for name, headers := range map[string][]string{
 		"a script": {"Sec-Fetch-Dest", "empty", "Accept", "text/html"},
