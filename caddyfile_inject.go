@@ -94,6 +94,10 @@ func parseInject(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if err := i.takeProvider(h, above, scope); err != nil {
 		return nil, err
 	}
+	if nested(h) && len(i.Action) == 0 {
+		warn(h, "captcha_inject within a block keeps the questions of its script from the app in that block only: a form that is sent "+
+			"elsewhere would ask the app itself, by an empty POST; write action with the paths in this block, or captcha_inject in the site block")
+	}
 	guard := stripHandler{Guard: guardAnswer}
 	for _, w := range above {
 		if w.nested && w.block != blockOf(h) {
