@@ -16,8 +16,9 @@ const {apply, get} = Reflect;
 const {addEventListener, removeEventListener} = EventTarget.prototype;
 const {attachShadow, after, before} = Element.prototype;
 const {submit} = HTMLFormElement.prototype;
-const source = document.currentScript.textContent;
-const create = document.createElement.bind(document);
+// Names of the page's forms hide what document has under these names.
+const source = get(Document.prototype, 'currentScript', document).textContent;
+const create = Document.prototype.createElement.bind(document);
 const make = (tag, properties) => Object.assign(create(tag), properties);
 
 // on listens to events, whose types stand between spaces.

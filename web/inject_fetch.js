@@ -44,17 +44,20 @@ async function token(captcha, url, signal) {
 // with a token; nothing where that cannot be.
 function repeatable([input, init]) {
   const request = input instanceof Request ? input : null;
-  if (SAFE.test(init?.method ?? request?.method ?? 'GET') || init?.body instanceof ReadableStream) return undefined;
-  const copy = request && !init?.body ? input.clone() : input;
-  const body = keep(init?.body);
+  const options = {};
+  for (const name in init) options[name] = init[name]; // also what it inherits
+  if (SAFE.test(options.method ?? request?.method ?? 'GET') || options.body instanceof ReadableStream) return undefined;
+  // the page may have another URL by then
+  const copy = !request ? new URL(input, document.baseURI).href : options.body ? input : input.clone();
+  const body = keep(options.body);
   spend(body);
-  const signal = init?.signal ?? request?.signal;
+  const signal = options.signal ?? request?.signal;
   return {
     signal,
     again(value) {
-      const headers = new Headers(init?.headers ?? request?.headers);
+      const headers = new Headers(options.headers ?? request?.headers);
       headers.set(HEADER, value);
-      return fetch(copy, {...init, headers, ...body != null && {body}});
+      return fetch(copy, {...options, headers, ...body != null && {body}});
     },
   };
 }

@@ -12,10 +12,11 @@ const hear = (event) => {
   const call = calls.get(xhr);
   if (!call || call.phase === 'over') return;
   try {
-    if (call.phase === 'first' && xhr.readyState > 1 && refused(xhr.status, (name) => xhr.getResponseHeader(name))) {
-      call.phase = 'held';
+    if (call.phase === 'first') {
+      if (xhr.readyState < 2) return;
+      call.phase = refused(xhr.status, (name) => xhr.getResponseHeader(name)) ? 'held' : 'over';
+      if (call.phase === 'over') return;
     }
-    if (call.phase === 'first') return;
     if (call.phase === 'held' && !xhr.status) return void (call.phase = 'over'); // it broke off
     event.stopImmediatePropagation();
     if (call.phase === 'again' && type === 'loadstart') call.phase = 'over';
@@ -49,8 +50,9 @@ async function resend(xhr, call) {
   apply(transmit, xhr, [call.body]);
 }
 
-XHR.open = tap(open, (xhr, args) => {
+XHR.open = tap(open, (xhr, [method, url, ...more]) => {
   calls.get(xhr)?.control.abort();
+  const args = [method, new URL(url, document.baseURI).href, ...more]; // the page may have another URL by then
   calls.set(xhr, {args, headers: new Headers(), phase: 'over', control: new AbortController()});
 });
 
