@@ -30,7 +30,9 @@ import (
 //     compares the epoch with the process it runs in, and begins a new one where
 //     they differ: a restart, whatever was restored, or a failover. A script
 //     that was sent before, on an unverified connection by a race, is not
-//     believed until another one has compared.
+//     believed until another one has compared. In a cluster there are
+//     connections to the replicas too, and a failover begins none: there every
+//     script compares.
 //  3. A node that sees an epoch that it does not know has its Since moved, before
 //     the claim is answered. Whoever asked compares the token's issue time with
 //     Since after the claim, and refuses what is older.
@@ -97,14 +99,14 @@ func (m *memory) mustCompare(bucket int, dials uint64) bool {
 	return m.verified[bucket] != dials
 }
 
-// learn takes the epoch that a script returned. The moment in it is another
-// node's word: one that cannot be right counts as now.
-func (m *memory) learn(bucket int, epoch string, now time.Time) {
+// learn takes the epoch that a script returned, and reports whether it is new.
+// The moment in it is another node's word: one that cannot be right counts as now.
+func (m *memory) learn(bucket int, epoch string, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before := m.epochs[bucket]
 	if before == epoch {
-		return
+		return false
 	}
 	m.epochs[bucket] = epoch
 	text, _, _ := strings.Cut(epoch, " ")
@@ -116,6 +118,7 @@ func (m *memory) learn(bucket int, epoch string, now time.Time) {
 	if begin.After(m.since) {
 		m.since = begin
 	}
+	return true
 }
 
 func (m *memory) compared(bucket int, dials uint64) {
@@ -130,7 +133,7 @@ var errOdd = errors.New("redis gave an answer that cannot be understood")
 // did not compare, it takes a second round trip to do so.
 func (s *server) run(ctx context.Context, client rueidis.Client, bucket int, name, what string, ttl time.Duration) (int64, error) {
 	dials := s.dials.Load()
-	compare := s.memory.mustCompare(bucket, dials)
+	compare := client.Mode() == rueidis.ClientModeCluster || s.memory.mustCompare(bucket, dials)
 	n, err := s.exec(ctx, client, bucket, name, what, ttl, compare)
 	for err == nil && !compare && s.dials.Load() != dials {
 		dials, compare = s.dials.Load(), true
@@ -162,6 +165,25 @@ func (s *server) exec(ctx context.Context, client rueidis.Client, bucket int, na
 	if err != nil || err2 != nil {
 		return 0, errOdd
 	}
-	s.memory.learn(bucket, epoch, time.Now())
+	if s.memory.learn(bucket, epoch, time.Now()) && client.Mode() == rueidis.ClientModeCluster {
+		s.survey(client)
+	}
 	return n, nil
+}
+
+// survey looks at all epochs of a cluster in the background, as soon as one is
+// found new: what is refused because of the others is refused now, and not again
+// and again whenever a request happens to meet the next one.
+func (s *server) survey(client rueidis.Client) {
+	if !s.surveys.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer s.surveys.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), deadAfter)
+		defer cancel()
+		for bucket := range clusterBuckets {
+			_, _ = s.exec(ctx, client, bucket, s.inBucket(bucket, "survey"), "compare", 0, true)
+		}
+	}()
 }

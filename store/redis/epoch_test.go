@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,51 @@ func TestFailoverIsNoticed(t *testing.T) {
 	if !a.Since().After(since) || !b.Since().After(since) {
 		t.Errorf("not noticed: %s, %s, was %s", a.Since(), b.Since(), since)
 	}
+}
+
+// In a cluster the connection to the replica that takes over is already there.
+func TestFailoverInAClusterIsNoticed(t *testing.T) {
+	r, nodes := startNodes(t, 4)
+	master, replica := nodes[0], nodes[3]
+	role := func(n *fleettest.Redis, of string) bool {
+		return n.Ask("EVAL", `return redis.call('INFO','replication'):match('role:(%a+)')`, "0") == of
+	}
+	replica.Do("CLUSTER", "REPLICATE", master.Do("CLUSTER", "MYID"))
+	fleettest.Until(t, "the replica to follow its master", 60*time.Second, func() bool {
+		return replica.Do("EVAL", `return string.match(redis.call('INFO','replication'), 'master_link_status:(%a+)') or ''`, "0") == "up"
+	})
+	n := node(t, r)
+	everywhere := func(round string) {
+		for i := range 5 * clusterBuckets {
+			claim(t, n, fmt.Sprint(round, i))
+		}
+	}
+	everywhere("before")
+	fleettest.Until(t, "all epochs to be known", 30*time.Second, func() bool {
+		n.server.memory.mu.Lock()
+		defer n.server.memory.mu.Unlock()
+		return !slices.Contains(n.server.memory.epochs[:], "")
+	})
+	everywhere("again")
+	since, dials := n.Since(), n.server.dials.Load()
+	replica.Do("CLUSTER", "FAILOVER", "TAKEOVER")
+	fleettest.Until(t, "the failover", 60*time.Second, func() bool { return role(replica, "master") && role(master, "slave") })
+	everywhere("after")
+	if !n.Since().After(since) {
+		t.Errorf("not noticed: %s, was %s; %d connections were begun, %d before", n.Since(), since, n.server.dials.Load(), dials)
+	}
+}
+
+// The first claim in a cluster learns all epochs, so that Since does not move
+// with each of the next ones.
+func TestEpochsOfAClusterAreLearnedAtOnce(t *testing.T) {
+	n := node(t, startCluster(t))
+	claim(t, n, "first")
+	fleettest.Until(t, "all epochs to be known", 30*time.Second, func() bool {
+		n.server.memory.mu.Lock()
+		defer n.server.memory.mu.Unlock()
+		return !slices.Contains(n.server.memory.epochs[:], "")
+	})
 }
 
 // Words that cannot be right.

@@ -24,6 +24,7 @@ type server struct {
 	logger  atomic.Pointer[zap.Logger]
 	dials   atomic.Uint64 // connections that were begun; see epoch.go
 	memory  memory
+	surveys atomic.Bool // whether one is under way
 
 	mu      sync.Mutex
 	client  rueidis.Client

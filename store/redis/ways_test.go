@@ -52,30 +52,25 @@ func startReplicas(t *testing.T) (r Redis, master, replica *fleettest.Redis) {
 
 // startCluster runs three masters.
 func startCluster(t *testing.T) Redis {
+	r, _ := startNodes(t, 3)
+	return r
+}
+
+// startNodes runs a cluster of three masters, the other nodes without a slot.
+func startNodes(t *testing.T, count int) (Redis, []*fleettest.Redis) {
 	t.Helper()
 	var addresses []string
 	var nodes []*fleettest.Redis
-	for range 3 {
-		// the cluster's own port is 10000 higher
-		addr := ""
-		for addr == "" {
-			port := fleettest.FreePort(t, "127.0.0.1")
-			if bus := port + 10000; bus < 65536 {
-				if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", bus)); err == nil {
-					l.Close()
-					addr = fmt.Sprintf("127.0.0.1:%d", port)
-				}
-			}
-			if addr == "" {
-				addr = lowPort(t)
-			}
-		}
+	for range count {
+		addr := clusterAddress(t)
 		nodes = append(nodes, fleettest.StartRedisAt(t, nil, addr, "--cluster-enabled", "yes"))
 		addresses = append(addresses, addr)
 	}
 	bounds := []int{0, 5461, 10923, 16384}
 	for i, n := range nodes {
-		n.Do("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(bounds[i]), fmt.Sprint(bounds[i+1]-1))
+		if i < 3 {
+			n.Do("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(bounds[i]), fmt.Sprint(bounds[i+1]-1))
+		}
 		n.Do("CLUSTER", "SET-CONFIG-EPOCH", fmt.Sprint(i+1))
 		host, port, _ := strings.Cut(nodes[0].Addr, ":")
 		n.Do("CLUSTER", "MEET", host, port)
@@ -85,13 +80,27 @@ func startCluster(t *testing.T) Redis {
 			if !strings.Contains(n.Do("CLUSTER", "INFO"), "cluster_state:ok") {
 				return false
 			}
-			if n.Do("EVAL", `return string.match(redis.call('CLUSTER','INFO'), 'cluster_known_nodes:(%d+)')`, "0") != "3" {
+			if n.Do("EVAL", `return string.match(redis.call('CLUSTER','INFO'), 'cluster_known_nodes:(%d+)')`, "0") != fmt.Sprint(count) {
 				return false
 			}
 		}
 		return true
 	})
-	return Redis{Address: addresses}
+	return Redis{Address: addresses}, nodes
+}
+
+// clusterAddress is a free one whose port 10000 higher, the cluster's own, is
+// free too.
+func clusterAddress(t *testing.T) string {
+	t.Helper()
+	port := fleettest.FreePort(t, "127.0.0.1")
+	if bus := port + 10000; bus < 65536 {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", bus)); err == nil {
+			l.Close()
+			return fmt.Sprintf("127.0.0.1:%d", port)
+		}
+	}
+	return lowPort(t)
 }
 
 // lowPort is a free port below those that the system gives away.
