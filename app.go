@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -161,6 +162,22 @@ func (a *App) Validate() error {
 // run. The keys are loaded in the background: requests that need them wait,
 // but a storage that is slow does not hold up the server.
 func (a *App) Start() error {
+	begun.Lock()
+	defer begun.Unlock()
+	begun.apps = append(begun.apps, a)
+	a.run()
+	return nil
+}
+
+// begun are the apps that were started and not stopped, the newest last: beside
+// the one that runs, for a moment, the one that takes its place.
+var begun struct {
+	sync.Mutex
+	apps []*App
+}
+
+// run makes this config's settings those that are used.
+func (a *App) run() {
 	a.shared.disk.limit.Store(a.MaxSpill)
 	a.shared.keys.Start(keyring.Options{
 		Storage: a.ctx.Storage(),
@@ -173,7 +190,6 @@ func (a *App) Start() error {
 	collectors.storeErrors.WithLabelValues(a.store.kind)
 	a.startChecks()
 	running.Store(a)
-	return nil
 }
 
 // storeFailed counts a failure of the store: one for each time that it goes away,
@@ -181,9 +197,18 @@ func (a *App) Start() error {
 func (a *App) storeFailed() { a.reporter.metrics.storeError(a.store.kind) }
 
 // Stop ends nothing that is shared: it belongs to the next config too, and ends
-// with the last config that uses it.
+// with the last config that uses it. Where a new config could not be started
+// whole, Caddy stops it, and the one before goes on with its own settings.
 func (a *App) Stop() error {
-	running.CompareAndSwap(a, nil)
+	begun.Lock()
+	defer begun.Unlock()
+	begun.apps = slices.DeleteFunc(begun.apps, func(other *App) bool { return other == a })
+	if !running.CompareAndSwap(a, nil) {
+		return nil
+	}
+	if n := len(begun.apps); n > 0 {
+		begun.apps[n-1].run()
+	}
 	return nil
 }
 
