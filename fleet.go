@@ -141,8 +141,12 @@ func (f *fleet) readOne(ctx context.Context, b store.Board, h *health) {
 	name := f.name(h)
 	f.mu.Unlock()
 	for _, kind := range []string{healthNames, drillNames} {
-		if text, err := b.Read(ctx, kind+name); err == nil && text != nil {
+		text, err := b.Read(ctx, kind+name)
+		if err == nil && text != nil {
 			f.hear(kind+name, text)
+		}
+		if err == nil && kind == drillNames {
+			h.repeatDrill(text, time.Now())
 		}
 	}
 }
@@ -197,7 +201,8 @@ func (f *fleet) post(kind string, h *health, doc any, ttl time.Duration) {
 }
 
 // send posts what waits. What cannot be posted is dropped: the next probe says
-// it again, and whoever returns to the board reads.
+// it again, and whoever returns to the board reads, and repeats what an operator
+// has said of a drill.
 func (f *fleet) send(ctx context.Context) {
 	for {
 		select {

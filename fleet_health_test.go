@@ -261,6 +261,46 @@ func TestFleetNewcomersAndLoners(t *testing.T) {
 	})
 }
 
+// What an operator says of a drill while the store is away is told once it is
+// back, and an older word does not take it back.
+func TestDrillsOutliveTheStoresAbsence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, nodes, stop := newNodes(3, nil)
+		defer stop()
+		drills := func(want bool, when string) {
+			t.Helper()
+			for i, n := range nodes {
+				if n.overview(time.Now()).drill != want {
+					t.Errorf("%s: node %d drills: %t", when, i, !want)
+				}
+			}
+		}
+		away := func(during func()) {
+			s.fail(errTrouble, false)
+			time.Sleep(5 * time.Second)
+			during()
+			time.Sleep(2 * time.Minute)
+			s.fail(nil, false)
+			time.Sleep(10 * time.Second)
+		}
+		nodes[0].drill(time.Now().Add(time.Hour), time.Now())
+		time.Sleep(time.Second)
+		drills(true, "begun")
+		away(func() { nodes[1].stopDrill(time.Now()) })
+		drills(false, "ended without the store")
+		away(func() { nodes[2].drill(time.Now().Add(time.Hour), time.Now()) })
+		drills(true, "begun without the store")
+		away(func() { clear(s.texts) })
+		late := newFleetNode(s, nil)
+		defer late.stop()
+		if !late.overview(time.Now()).drill {
+			t.Error("a store that was emptied has ended the drill for who comes later")
+		}
+		time.Sleep(time.Hour)
+		drills(false, "over")
+	})
+}
+
 func TestFleetSharesThrottling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes, stop := newNodes(2, nil)

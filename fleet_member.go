@@ -18,13 +18,14 @@ import (
 // and is on its own from then on: while it fails where the fleet succeeds, it
 // neither asks for others nor publishes.
 type member struct {
-	speaks time.Time     // until then this node's probes are on behalf of all
-	ownAt  time.Time     // our last probe
-	own    bool          // our last probe failed: that it is down is not only hearsay
-	alone  bool          // the fleet says that it is up, our own probes that it is down
-	silent time.Time     // until then we publish no outage
-	quick  bool          // the next look at its return comes soon
-	woken  chan struct{} // the next look comes now
+	speaks  time.Time     // until then this node's probes are on behalf of all
+	ownAt   time.Time     // our last probe
+	own     bool          // our last probe failed: that it is down is not only hearsay
+	alone   bool          // the fleet says that it is up, our own probes that it is down
+	silent  time.Time     // until then we publish no outage
+	quick   bool          // the next look at its return comes soon
+	woken   chan struct{} // the next look comes now
+	drillAt time.Time     // when an operator last told this node of a drill
 }
 
 const (
@@ -155,16 +156,29 @@ func (h *health) tell(now time.Time) {
 	h.fleet.post(healthNames, h, doc, healthTTL)
 }
 
+// tellDrill publishes what an operator has told this node of a drill. That one
+// has ended is kept for as long as it could have lasted. The lock is held.
 func (h *health) tellDrill(now time.Time) {
 	if h.fleet == nil {
 		return
 	}
-	doc := drillText{Version: textVersion, Node: h.fleet.node, At: now.UnixMilli()}
-	ttl := time.Minute
+	doc := drillText{Version: textVersion, Node: h.fleet.node, At: h.drillAt.UnixMilli()}
+	ttl := maxDrill
 	if h.drillUntil.After(now) {
 		doc.Until, ttl = h.drillUntil.UnixMilli(), h.drillUntil.Sub(now)
 	}
 	h.fleet.post(drillNames, h, doc, ttl)
+}
+
+// repeatDrill publishes it again where the board, whose text is given, has not
+// heard of it.
+func (h *health) repeatDrill(text []byte, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	doc, known := parseDrillText(text, now)
+	if now.Sub(h.drillAt) < maxDrill && (!known || doc.At < h.drillAt.UnixMilli()) {
+		h.tellDrill(now)
+	}
 }
 
 // adopt takes the word of another node's probe.
@@ -218,6 +232,9 @@ func (h *health) adoptThrottle(until, now time.Time) {
 func (h *health) adoptDrill(doc drillText, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if doc.At < h.drillAt.UnixMilli() {
+		return // our operator's word is newer
+	}
 	if until := time.UnixMilli(doc.Until); doc.Until != 0 && until.After(now) {
 		h.setDrill(until, now, true)
 		return

@@ -42,6 +42,7 @@ func (h *health) drill(until, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.setDrill(until, now, false)
+	h.drillAt = now
 	h.tellDrill(now)
 }
 
@@ -76,6 +77,7 @@ func (h *health) stopDrill(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cutDrill(now, false)
+	h.drillAt = now
 	h.tellDrill(now)
 }
 
