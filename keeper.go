@@ -165,49 +165,56 @@ func (k *keeper) Since() time.Time {
 }
 
 // forgotten reports whether a token that was issued at a time may be one of those
-// that the store has forgotten. Asked after the claim, it knows what the claim
-// has brought to light. A zero time says nothing.
-func (k *keeper) forgotten(issued time.Time) bool {
-	return k.shared() && !issued.IsZero() && issued.Before(k.Since())
-}
+// that a memory which began later has forgotten. A zero time says nothing.
+func forgotten(issued, since time.Time) bool { return !issued.IsZero() && issued.Before(since) }
 
 // Claim spends a key until the given time, as the store does.
 func (k *keeper) Claim(ctx context.Context, key string, until time.Time) (bool, error) {
-	if !k.shared() {
-		return k.local.Claim(ctx, key, until)
-	}
-	if k.deny.Load() && k.away() {
-		return false, errStoreAway
-	}
-	first, err := k.local.Claim(ctx, key, until)
-	if !first || err != nil {
-		return false, err
-	}
-	id := idOfClaim(key)
-	if noted, err := k.note(id, until); noted || err != nil {
-		return err == nil, err
-	}
-	return ask(ctx, k, func(ctx context.Context, s store.Store) (bool, error) { return s.Claim(ctx, id.text(), until) })
+	first, _, err := k.spend(ctx, key, until)
+	return first, err
 }
 
-// note writes a claim into the journal, where the node is alone.
-func (k *keeper) note(id claimID, until time.Time) (noted bool, err error) {
+// spend is Claim, and tells when the memory begins in which the claim was made,
+// with what it has brought to light. The store may be back a moment later: what
+// was claimed alone is judged as that. It is zero where nothing is shared.
+func (k *keeper) spend(ctx context.Context, key string, until time.Time) (first bool, since time.Time, err error) {
+	if !k.shared() {
+		first, err = k.local.Claim(ctx, key, until)
+		return first, since, err
+	}
+	if k.deny.Load() && k.away() {
+		return false, since, errStoreAway
+	}
+	if first, err = k.local.Claim(ctx, key, until); !first || err != nil {
+		return false, since, err
+	}
+	id := idOfClaim(key)
+	if alone, err := k.note(id, until); alone != 0 || err != nil {
+		return err == nil, time.Unix(0, alone), err
+	}
+	first, err = ask(ctx, k, func(ctx context.Context, s store.Store) (bool, error) { return s.Claim(ctx, id.text(), until) })
+	return first, k.Since(), err
+}
+
+// note writes a claim into the journal, where the node is alone, and returns since
+// when it is; 0 where it is not.
+func (k *keeper) note(id claimID, until time.Time) (alone int64, err error) {
 	if !k.away() {
-		return false, nil
+		return 0, nil
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.away() { // it has come back this moment
-		return false, nil
+	if alone = k.alone.Load(); alone == 0 { // it has come back this moment
+		return 0, nil
 	}
 	if len(k.journal) >= maxJournal {
 		k.prune(time.Now())
 	}
 	if len(k.journal) >= maxJournal {
-		return false, store.ErrFull
+		return 0, store.ErrFull
 	}
 	k.journal[id] = until
-	return true, nil
+	return alone, nil
 }
 
 // prune forgets what is over. The lock is held.

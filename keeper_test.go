@@ -171,7 +171,7 @@ func TestKeeperGoesOnAlone(t *testing.T) {
 		if claimed(t, k, "lost") || claimed(t, k, "before") {
 			t.Error("what this node has claimed is claimed once more")
 		}
-		if !k.away() || !k.forgotten(before) || k.forgotten(time.Now()) || k.forgotten(time.Time{}) {
+		if !k.away() || !forgotten(before, k.Since()) || forgotten(time.Now(), k.Since()) || forgotten(time.Time{}, k.Since()) {
 			t.Error("alone, what was issued before must not count, and what is issued now must")
 		}
 		if n, err := k.Count(t.Context(), "pass", time.Now().Add(time.Hour)); n != 1 || err != nil {
@@ -186,7 +186,7 @@ func TestKeeperGoesOnAlone(t *testing.T) {
 
 		s.fail(nil, false)
 		time.Sleep(10 * time.Second)
-		if k.away() || k.forgotten(before) || logs.FilterMessageSnippet("is back").Len() != 1 {
+		if k.away() || forgotten(before, k.Since()) || logs.FilterMessageSnippet("is back").Len() != 1 {
 			t.Fatal("not back")
 		}
 		for i := range 100 {
@@ -196,6 +196,32 @@ func TestKeeperGoesOnAlone(t *testing.T) {
 		}
 		if n, err := k.Count(t.Context(), "pass", time.Now().Add(time.Hour)); n != 2 || err != nil {
 			t.Errorf("its own count is forgotten: %d, %v", n, err)
+		}
+	})
+}
+
+// A claim that was made alone is judged as that, also where the store is back
+// before it is judged.
+func TestKeeperComesBackBehindAClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharedStore()
+		k, _, _ := newNode(s, failureLocal)
+		other, _, _ := newNode(s, failureLocal)
+		k.start()
+		defer k.Destruct()
+		issued := time.Now()
+		time.Sleep(time.Minute)
+		if _, since, _ := k.spend(t.Context(), "with the store", time.Now().Add(time.Hour)); forgotten(issued, since) {
+			t.Error("a good token is refused")
+		}
+		claimed(t, other, "token")
+		s.fail(errTrouble, false)
+		time.Sleep(5 * time.Second)
+		first, since, err := k.spend(t.Context(), "token", time.Now().Add(time.Hour))
+		s.fail(nil, false)
+		time.Sleep(10 * time.Second)
+		if k.away() || !first || err != nil || !forgotten(issued, since) {
+			t.Errorf("a token that another node has let in counts: %t, since %s, %v", first, since, err)
 		}
 	})
 }
@@ -308,7 +334,7 @@ func TestKeeperSaysThatTheMemoryIsLost(t *testing.T) {
 		s.mu.Lock()
 		s.since = time.Now()
 		s.mu.Unlock()
-		if !k.forgotten(issued) {
+		if !forgotten(issued, k.Since()) {
 			t.Error("an old token counts")
 		}
 		time.Sleep(time.Minute)

@@ -143,7 +143,7 @@ func (h *Handler) parseOne(ctx context.Context, l *link, req provider.Request, f
 // spend claims a token, exactly once, and asks its provider. An answer that was
 // lost is asked for once more where that is safe.
 func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, token provider.Token) finding {
-	claimed, err := h.app.store.Claim(ctx, token.Key, token.Expires.Add(claimSlack))
+	claimed, since, err := h.app.store.spend(ctx, token.Key, token.Expires.Add(claimSlack))
 	switch {
 	case errors.Is(err, errStoreAway):
 		return refused(http.StatusServiceUnavailable, reasonTryAgain)
@@ -152,7 +152,7 @@ func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, toke
 		return failed(reasonTryAgain)
 	case !claimed:
 		return finding{status: statusFailed, reason: provider.TokenDuplicate, by: l}
-	case h.app.store.forgotten(token.Issued):
+	case forgotten(token.Issued, since):
 		return finding{status: statusFailed, reason: provider.TokenExpired, by: l}
 	}
 	verdict, err := h.ask(ctx, l, req, token)
