@@ -53,7 +53,7 @@ func remember(h httpcaddyfile.Helper, handler *Handler) error {
 		w.scope = handler.Clearance.Scope
 	}
 	if g, ok := h.State[guardedKey].(guarded); ok && g.site == w.site && w.nested && g.block != w.block {
-		return h.Err("this captcha stands in a block below captcha_inject, which would answer in its place; move captcha_inject below the block")
+		return h.Err("this captcha stands in a block below captcha_inject, which would answer in its place; write captcha_inject in that block")
 	}
 	before, _ := h.State[writtenKey].([]written)
 	h.State[writtenKey] = append(before, w)
@@ -98,16 +98,16 @@ func parseInject(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		warn(h, "captcha_inject within a block keeps the questions of its script from the app in that block only: a form that is sent "+
 			"elsewhere would ask the app itself, by an empty POST; write action with the paths in this block, or captcha_inject in the site block")
 	}
-	guard := stripHandler{Guard: guardAnswer}
 	for _, w := range above {
 		if w.nested && w.block != blockOf(h) {
-			guard.Guard = guardBehind
+			return nil, h.Err("the captcha above stands in a block of its own, where captcha_inject would answer in its place; " +
+				"write captcha_inject below it in that block, or captcha with a matcher in the block of captcha_inject")
 		}
 	}
 	if g, ok := h.State[guardedKey].(guarded); !ok || g.site != siteOf(h) || !nested(h) {
 		h.State[guardedKey] = guarded{siteOf(h), blockOf(h)}
 	}
-	return append(h.NewRoute(matcher, i), h.NewRoute(nil, guard)...), nil
+	return append(h.NewRoute(matcher, i), h.NewRoute(nil, stripHandler{Guard: guardAnswer})...), nil
 }
 
 // takeProvider takes the provider of the captcha directive above: of the one with

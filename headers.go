@@ -134,10 +134,8 @@ type stripHandler struct {
 	// Guard answers a script's question for a challenge, which no captcha handler
 	// in front of this one has answered, with 204: what it is about to send needs
 	// no CAPTCHA, and the question itself must not reach the app, to which it would
-	// be an empty POST. `answer` does so at once. `behind` is for where captcha
-	// handlers stand behind this one too: they are given the question, with a
-	// context that is over, so that no proxy gives it on; it is answered where they
-	// have not. The captcha_inject directive places it. Default: none.
+	// be an empty POST. The value is `answer`. The captcha_inject directive places it
+	// behind the captcha handlers. Default: none.
 	Guard string `json:"guard,omitempty"`
 }
 
@@ -152,8 +150,8 @@ func (s stripHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cad
 	if !earlier(r).marked {
 		stripForged(r)
 	}
-	if s.Guard != "" && asksForPuzzle(w, r) {
-		return s.answerStray(w, r, next)
+	if s.Guard == guardAnswer && asksForPuzzle(w, r) {
+		return answerStray(w)
 	}
 	return next.ServeHTTP(w, r)
 }

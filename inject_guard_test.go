@@ -25,11 +25,6 @@ func TestStrayQuestions(t *testing.T) {
 		{"signal", "captcha /login* {\n\tmode signal\n}\ncaptcha_inject\nreverse_proxy {app}", map[string]int{"/login": 200, "/logout": 204}},
 		{"two", "captcha /login* " + easy + "\ncaptcha /comment* " + easy + "\ncaptcha_inject /pages/*\nreverse_proxy {app}",
 			map[string]int{"/login": 200, "/comment": 200, "/logout": 204}},
-		{"handle", "handle /in/* {\n\tcaptcha /in/login* " + easy + "\n\treverse_proxy {app}\n}\ncaptcha_inject\nreverse_proxy {app}",
-			map[string]int{"/in/login": 200, "/in/logout": 204, "/login": 204}},
-		{"handle within handle", "captcha /login* " + easy + "\nhandle_path /in/* {\n\thandle /deep/* {\n\t\tcaptcha " + easy +
-			"\n\t}\n\treverse_proxy {app}\n}\ncaptcha_inject\nreverse_proxy {app}",
-			map[string]int{"/in/deep/x": 200, "/in/x": 204, "/login": 200, "/x": 204}},
 		{"all in a handle", "handle /in/* {\n\tcaptcha /in/login* " + easy + "\n\tcaptcha_inject\n\treverse_proxy {app}\n}\nrespond 404",
 			map[string]int{"/in/login": 200, "/in/logout": 204}},
 		{"route", "route {\n\tcaptcha_strip\n\tcaptcha /login* " + easy + "\n\tcaptcha_inject\n\treverse_proxy {app}\n}", map[string]int{"/login": 200, "/logout": 204}},

@@ -37,7 +37,6 @@ func noBody(w http.ResponseWriter, r *http.Request) bool {
 
 // answerPuzzle gives a script the challenge that it asked for.
 func (h *Handler) answerPuzzle(w http.ResponseWriter, r *http.Request, now time.Time) error {
-	w, r = questioned(w, r)
 	// the active provider's, as a challenge to a request without a token is
 	d := decide(modeEnforce, h.missing(), h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
 	if d.verb != verbChallenge { // nothing to solve: the request itself is let in, or not

@@ -19,6 +19,7 @@ const {submit} = HTMLFormElement.prototype;
 // Names of the page's forms hide what document has under these names.
 const source = get(Document.prototype, 'currentScript', document).textContent;
 const create = Document.prototype.createElement.bind(document);
+const whole = (url) => new URL(url, document.baseURI);
 const make = (tag, properties) => Object.assign(create(tag), properties);
 
 // on listens to events, whose types stand between spaces.

@@ -28,7 +28,7 @@ function spend(body) {
 // token is a token for a refused request, as a header's value; undefined where
 // there is none.
 async function token(captcha, url, signal) {
-  const same = new URL(url, location).origin === location.origin;
+  const same = whole(url).origin === location.origin;
   const {widget} = PROVIDERS[captcha.provider];
   if (widget && !same) return undefined;
   let entry;
@@ -48,7 +48,7 @@ function repeatable([input, init]) {
   for (const name in init) options[name] = init[name]; // also what it inherits
   if (SAFE.test(options.method ?? request?.method ?? 'GET') || options.body instanceof ReadableStream) return undefined;
   // the page may have another URL by then
-  const copy = !request ? new URL(input, document.baseURI).href : options.body ? input : input.clone();
+  const copy = !request ? whole(input) : options.body ? input : input.clone();
   const body = keep(options.body);
   spend(body);
   const signal = options.signal ?? request?.signal;

@@ -18,7 +18,7 @@ const HOW = ['enctype', 'target', 'accept-charset', 'rel']; // attributes of for
 // target is where and how a form is sent, by a button of it or without one.
 function target(form, submitter) {
   const say = (name) => submitter?.getAttribute('form' + name) ?? of(form, 'getAttribute', name);
-  const to = {url: new URL(say('action') || location.href, document.baseURI), method: String(say('method')).toLowerCase()};
+  const to = {url: whole(say('action') || location.href), method: String(say('method')).toLowerCase()};
   for (const name of HOW) to[name] = say(name);
   return to;
 }

@@ -52,7 +52,7 @@ async function resend(xhr, call) {
 
 XHR.open = tap(open, (xhr, [method, url, ...more]) => {
   calls.get(xhr)?.control.abort();
-  const args = [method, new URL(url, document.baseURI).href, ...more]; // the page may have another URL by then
+  const args = [method, whole(url), ...more]; // the page may have another URL by then
   calls.set(xhr, {args, headers: new Headers(), phase: 'over', control: new AbortController()});
 });
 
