@@ -29,7 +29,7 @@ func TestXcaddy(t *testing.T) {
 		return cmd
 	}
 	modules := output(t, caddy("list-modules"))
-	for _, id := range []string{"captcha", "http.handlers.captcha", "http.captcha.providers.pow", "captcha.stores.memory"} {
+	for _, id := range []string{"captcha", "http.handlers.captcha", "http.captcha.providers.pow", "captcha.stores.memory", "captcha.stores.redis"} {
 		if !strings.Contains("\n"+modules, "\n"+id+"\n") {
 			t.Errorf("the build has no module %s", id)
 		}
@@ -74,7 +74,7 @@ func buildWithXcaddy(t *testing.T, binary string) {
 	version := goOutput(t, "list", "-m", "-f", "{{.Version}}", "github.com/caddyserver/caddy/v2")
 	proxy := "file://" + filepath.ToSlash(goOutput(t, "env", "GOMODCACHE")) + "/cache/download," + goOutput(t, "env", "GOPROXY")
 	cmd := exec.Command("go", "tool", "-modfile="+filepath.Join("tools", "go.mod"), "xcaddy",
-		"build", version, "--with", modulePath+"="+dir, "--output", binary)
+		"build", version, "--with", modulePath+"="+dir, "--with", modulePath+"/store/redis", "--output", binary)
 	cmd.Env = append(os.Environ(),
 		"GOPROXY="+proxy, "GONOSUMDB=*", "GOFLAGS=-mod=mod -buildvcs=false",
 		"XCADDY_GO_BUILD_FLAGS=-ldflags='-w -s' -tags=nobadger,nomysql,nopgx")
