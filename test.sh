@@ -130,8 +130,12 @@ fuzz_one() {
 	local log
 	log=$(mktemp)
 	if ! timeout 1h go test -run '^$' -fuzz "^$2\$" -fuzztime "${FUZZTIME:-20s}" -fuzzminimizetime 20x -parallel 1 "$1" >"$log" 2>&1; then
-		tail -n 100 "$log" >&2
-		return 1
+		# Go says only this where the time ends in the middle of a call
+		# (https://go.dev/issue/75804); what was found is said, and written down.
+		if ! grep -qx '    context deadline exceeded' "$log" || grep -qE 'Failing input|panic|_test.go:' "$log"; then
+			tail -n 100 "$log" >&2
+			return 1
+		fi
 	fi
 	echo "$2 of ${1##*caddy-captcha/}: $(grep -oE 'execs: [0-9]+' "$log" | tail -n 1)"
 	rm -f "$log"
