@@ -248,3 +248,19 @@ test('a form whose fields a script sends without the token: the token goes into 
   assert.equal((await w.app.one()).headers['x-captcha-status'], 'passed');
   assert.equal(await page.evaluate(() => document.querySelector('[name=altcha]').disabled), true);
 });
+
+test('a Request in the place of the options keeps its method when it is repeated', async (t) => {
+  const page = await at(t);
+  await page.evaluate(() => fetch('/send', new Request('/elsewhere', {method: 'DELETE'})).then((r) => r.status));
+  assert.deepEqual(page.sent.map((r) => r.method()), ['DELETE', 'DELETE']);
+  assert.equal((await w.app.one()).headers['x-captcha-status'], 'passed');
+});
+
+test('a request is repeated to the URL that it was sent to, wherever the page is by then', async (t) => {
+  for (const how of ['fetch("send", {method: "PUT"})', 'new Promise((done) => { const x = new XMLHttpRequest(); x.open("PUT", "send"); x.onloadend = done; x.send(); })']) {
+    const page = await at(t);
+    await page.evaluate((how) => { const call = eval(how); history.pushState(null, '', '/deep/er/page'); return call.then(() => 0); }, how);
+    assert.deepEqual(page.sent.map((r) => new URL(r.url()).pathname), ['/send', '/send'], how);
+    assert.equal((await w.app.one()).headers['x-captcha-status'], 'passed');
+  }
+});
