@@ -98,3 +98,32 @@ func TestClearedQuestion(t *testing.T) {
 		})
 	}
 }
+
+// TestTexts: what the script shows comes with the challenge, in the language that is
+// asked for; scripts without a widget to show get none with a refusal.
+func TestTexts(t *testing.T) {
+	const german = "Es wird geprüft, dass Sie kein Roboter sind …"
+	for _, c := range []struct {
+		provider string
+		widget   bool
+	}{
+		{"pow {\n\t\tdifficulty 1000\n\t\t}", false},
+		{"turnstile {\n\t\tsite_key 0x4AAAAAAAtests\n\t\tsecret_key secret\n\t\t}", true},
+	} {
+		e := serve(t, "captcha /login* {\n\t\tprovider "+c.provider+"\n\t}\n\treverse_proxy {app}")
+		var asked puzzle
+		if err := json.Unmarshal(e.ask("/login", "Accept-Language", "x-klingon, de-AT, en").body, &asked); err != nil {
+			t.Fatal(err)
+		}
+		if got := asked.Texts; got == nil || got.Lang != "de" || got.Dir != "ltr" || got.Working != german || got.Passed == "" || (got.Ready != "" && got.Cancel != "") != c.widget {
+			t.Errorf("%s: asked in German: %+v", c.provider, got)
+		}
+		var refused struct{ Captcha puzzle }
+		if err := json.Unmarshal(e.post("/login", formType, "a=b", "Accept-Language", "ar").body, &refused); err != nil {
+			t.Fatal(err)
+		}
+		if got := refused.Captcha.Texts; (got != nil) != c.widget || got != nil && (got.Lang != "ar" || got.Dir != "rtl" || got.Ready == "" || got.Cancel == "") {
+			t.Errorf("%s: refused in Arabic: %+v", c.provider, got)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
+	"github.com/caddy-captcha/caddy-captcha/web"
 )
 
 // problem is our problem document (RFC 9457).
@@ -35,6 +36,10 @@ type puzzle struct {
 
 	// Cleared says that the request carries a clearance: nothing need be solved now.
 	Cleared bool `json:"cleared,omitempty"`
+
+	// Texts are for the script of captcha_inject: it shows them in a form, or beside a
+	// widget.
+	Texts *web.InjectTexts `json:"texts,omitempty"`
 }
 
 // problemDocs is where the reasons are explained.
@@ -96,7 +101,11 @@ func (a *answer) captcha() (json.RawMessage, error) {
 	if l.widget != nil {
 		p.SiteKey, p.Script = l.widget.SiteKey, l.widget.Script
 	}
-	p.Cleared = a.status == http.StatusOK && a.h.holdsClearance(a.r, a.now) // else it was refused in spite of it
+	asked := a.status == http.StatusOK // else it was refused
+	p.Cleared = asked && a.h.holdsClearance(a.r, a.now)
+	if widget := l.shown() != nil; asked || widget {
+		p.Texts = web.TextsOf(a.r.Header.Get("Accept-Language"), widget)
+	}
 	return marshal(p)
 }
 

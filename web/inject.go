@@ -58,12 +58,30 @@ type InjectProvider struct {
 // inputs in its forms.
 const InjectMark = "data-captcha-inject"
 
-// The texts that the script shows, in the order in which it knows them, and those
-// that it shows in addition where there is a widget.
-var (
-	injectTexts       = []string{"working", "passed"}
-	injectWidgetTexts = []string{"widget-ready", "cancel"}
-)
+// InjectTexts are what the script shows, in the visitor's language. They come with
+// the challenges, so that pages need not carry them in all languages.
+type InjectTexts struct {
+	// Lang is the language's tag, and Dir its direction: ltr or rtl.
+	Lang string `json:"lang"`
+	Dir  string `json:"dir"`
+	// Working and Passed say how the check goes.
+	Working string `json:"working"`
+	Passed  string `json:"passed"`
+	// Ready asks the visitor to do something in a widget, and Cancel is what the
+	// button says that gives it up. Both are empty where there is no widget.
+	Ready  string `json:"ready,omitempty"`
+	Cancel string `json:"cancel,omitempty"`
+}
+
+// TextsOf are the texts in the language that Accept-Language asks for.
+func TextsOf(acceptLanguage string, widget bool) *InjectTexts {
+	l := matchLocale(acceptLanguage)
+	t := &InjectTexts{Lang: l.tag, Dir: l.dir, Working: l.text["working"], Passed: l.text["passed"]}
+	if widget {
+		t.Ready, t.Cancel = l.text["widget-ready"], l.text["cancel"]
+	}
+	return t
+}
 
 // Script returns the text of the inline script. It is the same for all visitors,
 // and ASCII, so that its bytes and its hash do not depend on the page's charset.
@@ -72,7 +90,7 @@ func (i Inject) Script() (string, error) {
 		return "", errors.New("an injected script without a provider")
 	}
 	names, providers := make(map[string]int), make([]string, 0, len(i.Providers))
-	texts, widgets := injectTexts, false
+	widgets := false
 	for _, p := range i.Providers {
 		text, err := p.script()
 		if err != nil {
@@ -83,9 +101,6 @@ func (i Inject) Script() (string, error) {
 			names[name] = 1
 		}
 		widgets = widgets || p.Widget != nil
-	}
-	if widgets {
-		texts = slices.Concat(texts, injectWidgetTexts)
 	}
 	actions, err := patterns(i.Actions)
 	if err != nil {
@@ -102,8 +117,6 @@ func (i Inject) Script() (string, error) {
 	fmt.Fprintf(&b, "const HEADER=%s,FORMS=%s,ACTIONS=%s;\n", quote(header), quote(strings.Join(i.Forms, ",")), actions)
 	fmt.Fprintf(&b, "const NAMES={__proto__:null,%s;\n", quote(names)[1:])
 	fmt.Fprintf(&b, "const PROVIDERS={__proto__:null,%s};\n", strings.Join(providers, ","))
-	b.WriteString("const WORKING=0,PASSED=1,READY=2,CANCEL=3;\n")
-	b.WriteString("const TEXTS={__proto__:null" + allTexts(texts) + "};\n")
 	files := []string{injectJS, poolJS, tokenJS, injectFormJS, injectWidgetJS, injectFetchJS, injectXHRJS}
 	if !widgets {
 		files = slices.Delete(files, 4, 5)
@@ -135,19 +148,6 @@ func (p InjectProvider) script() (string, error) {
 	}
 	return fmt.Sprintf("%s:{fields:%s,widget:{script:%s,module:%t,siteKey:%s,markup:%s,glue:%s}}",
 		quote(p.Name), quote(p.Fields), quote(w.Script), w.Module, quote(w.SiteKey), quote(w.Markup), glue), nil
-}
-
-// allTexts are the texts with these keys in all languages.
-func allTexts(keys []string) string {
-	var b strings.Builder
-	for _, l := range locales {
-		list := make([]string, len(keys))
-		for i, key := range keys {
-			list[i] = l.text[key]
-		}
-		fmt.Fprintf(&b, ",%s:%s", quote(l.tag), quote(list))
-	}
-	return b.String()
 }
 
 // patterns is one regular expression for path patterns; null where there are none.

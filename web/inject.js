@@ -1,5 +1,5 @@
 // The script in the app's own pages. This file has what all its parts need: the
-// page's language, the edge's challenges, and their tokens. Above it in the same
+// edge's challenges, their tokens, and the line that says how it goes. Above it in the same
 // function stands the solver, for which workers run this text too.
 
 const MARK = Symbol.for('captcha-inject');
@@ -52,17 +52,6 @@ const tap = (f, before, after) => new Proxy(f, {
 const OURS = 'data-captcha-inject';
 const QUIET = 8e3; // milliseconds without a sign of life after which a form is sent as it is
 
-// The language of our texts: the page's, else the visitor's.
-function language() {
-  for (const wanted of [document.documentElement.lang, ...navigator.languages]) {
-    const tag = wanted.toLowerCase();
-    if (/^zh\b/.test(tag)) return /hant|tw|hk|mo/.test(tag) ? 'zh-Hant' : 'zh-Hans';
-    const [short] = tag.split(/[-_]/);
-    if (TEXTS[short]) return short;
-  }
-  return 'en';
-}
-
 // own makes an element that is known as ours.
 function own(tag, properties) {
   const element = make(tag, properties);
@@ -77,32 +66,35 @@ function note() {
   return line;
 }
 
-function write(line, key) {
-  const lang = language();
-  Object.assign(line, {lang, dir: lang === 'ar' ? 'rtl' : 'ltr', textContent: TEXTS[lang][key] ?? ''});
-  line.style.margin = line.textContent && '.5em 0';
+// write shows one of the texts that came with a challenge, or nothing.
+function write(line, texts, key) {
+  const {lang = '', dir = '', [key]: textContent = ''} = texts ?? {};
+  Object.assign(line, {lang, dir, textContent});
+  line.style.margin = textContent && '.5em 0';
 }
 
-// ask gets the challenge that a post to a URL needs; null where it needs none.
+// ask gets the challenge that a post to a URL needs, with texts in the page's
+// language, else the visitor's; null where it needs none.
 async function ask(url) {
+  const languages = [document.documentElement.lang, ...navigator.languages];
   const answer = await fetch(url, {
-    method: 'POST', headers: {'Captcha-Request': 'challenge'}, credentials: 'same-origin', redirect: 'error', cache: 'no-store',
-    signal: AbortSignal.timeout?.(QUIET),
+    method: 'POST', headers: {'Captcha-Request': 'challenge', 'Accept-Language': languages.filter((tag) => /^[\w-]+$/.test(tag))},
+    credentials: 'same-origin', redirect: 'error', cache: 'no-store', signal: AbortSignal.timeout?.(QUIET),
   });
   if (answer.status === 204) return null;
-  const {cleared, provider, challenge} = await answer.json();
-  return cleared ? null : {provider, challenge, served: Date.parse(answer.headers.get('Date'))};
+  const {cleared, provider, challenge, texts} = await answer.json();
+  return cleared ? null : {provider, challenge, texts, served: Date.parse(answer.headers.get('Date'))};
 }
 
 // prove solves a challenge. Everything but the challenge itself is our own. The
 // host, if any, shows what is going on: say, alive, put.
-async function prove({provider, challenge, served}, host) {
+async function prove({provider, challenge, texts, served}, host) {
   const {fields, widget} = PROVIDERS[provider]; // else it was no challenge
-  if (widget) return {provider, fields: await appear(fields, widget, challenge, host)};
+  if (widget) return {provider, fields: await appear(fields, widget, challenge, texts?.lang, host)};
   const {algorithm, maxnumber, salt} = challenge;
   if (algorithm !== 'SHA-256' || !(maxnumber < 2 ** 31)) throw new Error('no puzzle');
   const since = now();
-  host?.say(WORKING);
+  host?.say('working');
   const token = await payload(challenge, host?.alive ?? Object, source);
   const end = 1e3 * new URLSearchParams(salt.split('?')[1]).get('expires');
   return {provider, fields: [[fields[0], token]], since, lifetime: end && Math.max(1, end - (served || Date.now()))};

@@ -76,6 +76,7 @@ class Entry {
       const answer = await ask(url);
       await pressed;
       if (run !== this.run) return;
+      this.texts = answer?.texts;
       const proof = answer ? await prove(answer, this.host(run)) : {fields: [], since: now(), lifetime: CLEAR};
       if (run !== this.run) return;
       this.proof = proof;
@@ -83,7 +84,7 @@ class Entry {
     }
     const {fields, since, lifetime} = this.proof;
     this.fill();
-    if (fields.length) this.say(PASSED);
+    if (fields.length) this.say('passed');
     if (lifetime) this.timer = setTimeout(() => this.pending || this.drop(), lifetime - Math.min(MARGIN, lifetime / 4) - age(since));
   }
 
@@ -149,7 +150,7 @@ class Entry {
       if (key === undefined) return;
       this.put(this.line = note(), true);
     }
-    write(this.line, key);
+    write(this.line, this.texts, key);
   }
 
   // put places a node before or behind what the form's button stands in; not into
@@ -173,7 +174,7 @@ class Entry {
     if (this.area?.isConnected) {
       this.area.scrollIntoView({block: 'nearest'});
       this.say();
-      this.say(READY);
+      this.say('ready');
     }
     if (!before) this.finish(to.url);
     else if (this.heard === Infinity && performance.now() - before.at > ASKED) this.heard = -Infinity;

@@ -1,8 +1,6 @@
 package web
 
 import (
-	"bytes"
-	"compress/gzip"
 	"regexp"
 	"strings"
 	"testing"
@@ -28,21 +26,6 @@ func scriptOf(t *testing.T, i Inject) string {
 	return text
 }
 
-// What every page of a site carries stays small.
-func TestInjectIsSmall(t *testing.T) {
-	for name, i := range map[string]Inject{"pow": powInject, "widget": widgetInject} {
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		if _, err := z.Write([]byte(scriptOf(t, i))); err != nil || z.Close() != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%s: %d bytes, %d gzipped", name, len(scriptOf(t, i)), b.Len())
-		if limit := map[string]int{"pow": 9 << 10, "widget": 10_400}[name]; b.Len() >= limit {
-			t.Errorf("%s: %d bytes gzipped, want less than %d", name, b.Len(), limit)
-		}
-	}
-}
-
 func TestInjectIsConstantASCII(t *testing.T) {
 	i := widgetInject
 	i.Providers = append(i.Providers, InjectProvider{Name: "größe", Fields: []string{"ü"}, Widget: &Widget{Glue: "// ä 盐 🧂\ncaptcha.set({ü: '🧂'});"}})
@@ -50,7 +33,7 @@ func TestInjectIsConstantASCII(t *testing.T) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r > '~' || r < ' ' && r != '\n' && r != '\t' }) {
 		t.Error("not ASCII")
 	}
-	for _, want := range []string{`"gr\u00f6\u00dfe"`, `'\ud83e\uddc2'`, `\u041f\u0440\u043e\u0432\u0435\u0440\u043a\u0430`} {
+	for _, want := range []string{`"gr\u00f6\u00dfe"`, `'\ud83e\uddc2'`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("lacks %s", want)
 		}

@@ -9,7 +9,7 @@ const loaded = new Map(); // URL -> how often its script was loaded
 let leave = () => {}; // ends the widget that is on the page
 
 // appear shows a widget and resolves to its token's fields.
-function appear(fields, {script, module, siteKey, markup, glue}, challenge, host) {
+function appear(fields, {script, module, siteKey, markup, glue}, challenge, lang, host) {
   leave();
   return new Promise((resolve, reject) => {
     const given = new Map(); // what the glue handed over
@@ -37,7 +37,7 @@ function appear(fields, {script, module, siteKey, markup, glue}, challenge, host
       if (seen || token) return;
       for (const element of area.querySelectorAll('*')) seen ||= element.offsetWidth && element.offsetHeight;
       if (seen) {
-        host.say(READY);
+        host.say('ready');
         host.wait?.();
       } else if (performance.now() - began > SLOW) fail();
       else host.alive?.();
@@ -46,7 +46,7 @@ function appear(fields, {script, module, siteKey, markup, glue}, challenge, host
       if (!area) return;
       try {
         glue?.({
-          challenge: challenge ?? null, siteKey, lang: language(), fail: () => token || fail(),
+          challenge: challenge ?? null, siteKey, lang, fail: () => token || fail(),
           set(values) {
             for (const name in values) given.set(name, String(values[name] ?? ''));
             look();
@@ -57,7 +57,7 @@ function appear(fields, {script, module, siteKey, markup, glue}, challenge, host
       }
     };
 
-    host.say(WORKING);
+    host.say('working');
     host.put(area);
     const poll = setInterval(look, POLL);
     load(script, module, markup, !!glue).then(start, fail);
@@ -88,12 +88,13 @@ const LOOK = 'position:fixed;inset:10vh 0 auto;margin:0 auto;box-sizing:border-b
 // in that.
 let turn = Promise.resolve();
 function converse(answer, signal) {
+  const {texts} = answer;
   const mine = () => {
     const {activeElement} = document;
     const line = note(), cancel = make('button', {type: 'button'});
     const box = own('dialog', {tabIndex: -1, style: LOOK});
     box.setAttribute('aria-labelledby', line.id = 'captcha-inject-note');
-    write(cancel, CANCEL);
+    write(cancel, texts, 'cancel');
     cancel.style = 'font:inherit;padding:.25em .75em';
     box.append(line, cancel);
     return new Promise((resolve, reject) => {
@@ -107,11 +108,11 @@ function converse(answer, signal) {
       let parent = document.documentElement;
       for (const modal of document.querySelectorAll('dialog:modal')) parent = modal;
       parent.append(box);
-      write(line, WORKING);
+      write(line, texts, 'working');
       box.dir = line.dir;
       box.show();
       box.focus();
-      prove(answer, {say: (key) => write(line, key), put: (area) => cancel.before(area)}).then(resolve, reject);
+      prove(answer, {say: (key) => write(line, texts, key), put: (area) => cancel.before(area)}).then(resolve, reject);
     }).finally(() => {
       leave();
       box.remove();

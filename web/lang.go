@@ -56,8 +56,8 @@ func loadLocales(tags ...string) []*locale {
 // maxAcceptLanguage is more than any browser sends.
 const maxAcceptLanguage = 1 << 10
 
-// matchLocale picks the language of a page. What is malformed, or only remotely
-// related to a language of ours (Ukrainian to Russian), means English.
+// matchLocale picks the language of a page. What is only remotely related to a
+// language of ours (Ukrainian to Russian) or too long means English.
 func matchLocale(acceptLanguage string) *locale {
 	if len(acceptLanguage) > maxAcceptLanguage {
 		return locales[0]
@@ -74,7 +74,13 @@ func matchLocale(acceptLanguage string) *locale {
 var matched = &memo[string, *locale]{max: 1 << 10}
 
 func newMatch(acceptLanguage string) *locale {
-	wanted, _, err := language.ParseAcceptLanguage(acceptLanguage)
+	var known []string // one that nobody knows does not hide the others
+	for part := range strings.SplitSeq(acceptLanguage, ",") {
+		if _, _, err := language.ParseAcceptLanguage(part); err == nil {
+			known = append(known, part)
+		}
+	}
+	wanted, _, err := language.ParseAcceptLanguage(strings.Join(known, ","))
 	if err != nil || len(wanted) == 0 {
 		return locales[0]
 	}
