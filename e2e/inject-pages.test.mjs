@@ -264,3 +264,25 @@ test('a form that is clicked at once does not move under the finger', async (t) 
   await page.mouse.up();
   assert.equal(rest(await arrives(w, page)), 'text=hello');
 });
+
+test('a form named currentScript is not where our workers come from', async (t) => {
+  const named = '<form name="currentScript"><textarea>onmessage = () => postMessage({from: 0, found: 1})</textarea></form>';
+  w.app.pages['/named'] = `<!doctype html><title>Named</title>${named}${plain}`; // without a head, our script stands behind it
+  const page = await w.visitor(t, {init: [() => {
+    window.sources = [];
+    window.Blob = class extends Blob {
+      constructor(parts, options) {
+        super(parts, options);
+        window.sources.push(parts);
+      }
+    };
+  }]});
+  page.asked = [];
+  await page.goto(w.https('site.test', '/named'));
+  assert.equal(await page.evaluate(() => document.querySelector('form, script').name), 'currentScript');
+  await page.click('[name=text]');
+  await ready(page);
+  const [ours, sources] = await page.evaluate(() => [document.querySelector('script[data-captcha-inject]').textContent, window.sources]);
+  assert.deepEqual(sources, [[ours]]);
+  assert.deepEqual(page.faults, []);
+});

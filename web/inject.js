@@ -76,9 +76,10 @@ function write(line, texts, key) {
 // ask gets the challenge that a post to a URL needs, with texts in the page's
 // language, else the visitor's; null where it needs none.
 async function ask(url) {
-  const languages = [document.documentElement.lang, ...navigator.languages];
+  let languages = '';
+  for (const tag of [document.documentElement.lang, ...navigator.languages]) if (/^[\w-]+$/.test(tag)) languages += tag + ',';
   const answer = await fetch(url, {
-    method: 'POST', headers: {'Captcha-Request': 'challenge', 'Accept-Language': languages.filter((tag) => /^[\w-]+$/.test(tag))},
+    method: 'POST', headers: {'Captcha-Request': 'challenge', 'Accept-Language': languages},
     credentials: 'same-origin', redirect: 'error', cache: 'no-store', signal: AbortSignal.timeout?.(QUIET),
   });
   if (answer.status === 204) return null;

@@ -4,7 +4,9 @@
 const SAFE = /^(GET|HEAD|OPTIONS|TRACE)$/i;
 
 // refused reports whether an answer is the edge's, to a request that needs a token.
-const refused = (status, header) => /^(403|413|415)$/.test(status) && header('Captcha-Required') && /^application\/problem\+json/i.test(header('Content-Type'));
+// One that was sent on elsewhere is not: its first address gets no token.
+const refused = (status, from, to, header) => /^(403|413|415)$/.test(status) && whole(from).origin === to.origin &&
+  header('Captcha-Required') && /^application\/problem\+json/i.test(header('Content-Type'));
 
 // keep is a body as it is now: the page may go on using its own.
 function keep(body) {
@@ -28,7 +30,7 @@ function spend(body) {
 // token is a token for a refused request, as a header's value; undefined where
 // there is none.
 async function token(captcha, url, signal) {
-  const same = whole(url).origin === location.origin;
+  const same = url.origin === location.origin;
   const {widget} = PROVIDERS[captcha.provider];
   if (widget && !same) return undefined;
   let entry;
@@ -47,13 +49,13 @@ function repeatable([input, init]) {
   const options = {};
   for (const name in init) options[name] = init[name]; // also what it inherits
   if (SAFE.test(options.method ?? request?.method ?? 'GET') || options.body instanceof ReadableStream) return undefined;
-  // the page may have another URL by then
-  const copy = !request ? whole(input) : options.body ? input : input.clone();
+  const url = whole(request?.url ?? input); // the page may have another one by then
+  const copy = !request ? url : options.body ? input : input.clone();
   const body = keep(options.body);
   spend(body);
   const signal = options.signal ?? request?.signal;
   return {
-    signal,
+    signal, url,
     again(value) {
       const headers = new Headers(options.headers ?? request?.headers);
       headers.set(HEADER, value);
@@ -62,14 +64,14 @@ function repeatable([input, init]) {
   };
 }
 
-async function carry(first, {signal, again}) {
+async function carry(first, {signal, url, again}) {
   const answer = await first;
   let value;
   try {
-    if (!refused(answer.status, (name) => answer.headers.get(name))) return answer;
+    if (!refused(answer.status, answer.url, url, (name) => answer.headers.get(name))) return answer;
     const {captcha} = await answer.clone().json();
     const lost = new Promise((_, reject) => signal?.addEventListener('abort', reject)); // the page's interest
-    value = await Promise.race([token(captcha, answer.url, signal), lost]);
+    value = await Promise.race([token(captcha, url, signal), lost]);
   } catch { // the page gets the answer as it is
   }
   if (signal?.aborted) throw signal.reason;

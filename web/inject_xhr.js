@@ -14,7 +14,9 @@ const hear = (event) => {
   try {
     if (call.phase === 'first') {
       if (xhr.readyState < 2) return;
-      call.phase = refused(xhr.status, (name) => xhr.getResponseHeader(name)) ? 'held' : 'over';
+      // getResponseHeader complains in the console of what another origin does not tell
+      const header = (name) => new RegExp(`^${name}: *(.*)`, 'im').exec(xhr.getAllResponseHeaders())?.[1];
+      call.phase = refused(xhr.status, xhr.responseURL, call.args[1], header) ? 'held' : 'over';
       if (call.phase === 'over') return;
     }
     if (call.phase === 'held' && !xhr.status) return void (call.phase = 'over'); // it broke off
@@ -35,7 +37,7 @@ async function resend(xhr, call) {
   let value;
   try {
     const {captcha} = xhr.responseType === 'json' ? xhr.response : await new Response(xhr.response).json();
-    value = await token(captcha, xhr.responseURL, call.control.signal);
+    value = await token(captcha, call.args[1], call.control.signal);
   } catch { // the page gets the answer as it is
   }
   if (calls.get(xhr) !== call || call.phase !== 'held') return; // the page uses it for something else
