@@ -31,6 +31,11 @@ func init() {
 // is encoded, marked no-transform, in a charset in which ASCII is not ASCII, or
 // whose Content-Security-Policy no source could make bear the script, passes
 // unchanged. One that is rewritten loses its ETag and Last-Modified.
+//
+// It stands behind the captcha handlers: of the script's questions for a challenge
+// it answers those that none of them has, so that the app does not get them. Where
+// its route does not match everything, a captcha_strip handler with a guard does
+// that for the rest, as a Caddyfile has it.
 type Injector struct {
 	// ProviderRaw configures the provider of the captcha handler that protects
 	// what the forms are sent to. Default: pow; in a Caddyfile, that of the captcha
@@ -134,8 +139,12 @@ func (i *Injector) loadChain(ctx caddy.Context) ([]*link, error) {
 	return chain, nil
 }
 
-// ServeHTTP rewrites the page that next answers with.
+// ServeHTTP rewrites the page that next answers with. A question of the script that
+// has come past the captcha handlers is not for next either.
 func (i *Injector) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if asksForPuzzle(w, r) {
+		return answerStray(w)
+	}
 	kind := asksForPage(r)
 	if kind == noPage {
 		return next.ServeHTTP(w, r)

@@ -3,7 +3,12 @@ package captcha
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // ask asks a path for a challenge, as the script does.
@@ -96,6 +101,33 @@ func TestClearedQuestion(t *testing.T) {
 				e.wantForwarded(e.post("/login", formType, "a=b", "Cookie", cookie.Name+"="+cookie.Value))
 			}
 		})
+	}
+}
+
+// TestStrayQuestionsWithoutGuard: a JSON configuration needs no guard where the
+// handler that puts the script into pages sees the questions too.
+func TestStrayQuestionsWithoutGuard(t *testing.T) {
+	serve(t, "respond 200")
+	ctx, cancel := caddy.NewContext(caddy.ActiveContext())
+	t.Cleanup(cancel)
+	i := new(Injector)
+	if err := i.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	next := 0
+	ask := func(body string) int {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", "/logout", strings.NewReader(body))
+		r.Header.Set("Captcha-Request", "challenge")
+		if err := i.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { next++; return nil })); err != nil {
+			t.Fatal(err)
+		}
+		return w.Code
+	}
+	if code := ask(""); code != 204 || next != 0 {
+		t.Errorf("%d, and the app saw %d", code, next)
+	}
+	if ask("a=b"); next != 1 {
+		t.Error("a post with a body is no question")
 	}
 }
 

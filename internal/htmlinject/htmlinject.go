@@ -45,6 +45,7 @@ type Writer struct {
 	state  state
 	offset int64 // of the byte that is looked at
 	marked int   // how much of a byte order mark the page began with
+	begun  bool  // more than space has come
 	ended  bool  // there is nothing more to insert: all passes
 
 	// the tag that is being read
@@ -76,6 +77,9 @@ func New(next io.Writer, page *Page) *Writer {
 // Write rewrites p.
 func (w *Writer) Write(p []byte) (int, error) {
 	n := len(p)
+	if !w.begun && w.isJSON(p) {
+		w.giveUp()
+	}
 	for len(p) > 0 && w.err == nil {
 		if w.ended {
 			w.emit(p)
@@ -106,6 +110,19 @@ func (w *Writer) Close() error {
 
 // Held reports whether bytes are held back.
 func (w *Writer) Held() bool { return len(w.hold) > 0 }
+
+// isJSON reports whether what begins with p is a JSON document with a wrong type, as
+// scripts get them: a tag in it is a text. No page begins like one.
+func (w *Writer) isJSON(p []byte) bool {
+	for _, c := range p {
+		if bytes.IndexByte([]byte(" \t\r\n\xEF\xBB\xBF"), c) >= 0 { // space, and the mark of UTF-8
+			continue
+		}
+		w.begun = true
+		return c == '{' || c == '[' || c == '"'
+	}
+	return false
+}
 
 // foreignByte returns the index of the first byte of p that tells that ASCII
 // characters need not be their bytes in this page; negative where there is none.
