@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import Cap from '@cap.js/server';
 import {createChallenge as createV1} from 'altcha-lib/v1';
 import {received} from './lib/browser.mjs';
+import {befriend, friendly, start} from './lib/friendly.mjs';
 import {arrives, plain, ready, rest, visit} from './lib/inject.mjs';
-import {geetest, geetestLoader, npm, startProviders, trustcaptcha, turnstile, turnstileWidget, until} from './lib/providers.mjs';
+import {geetest, geetestLoader, npm, procaptchaBundle, prosopo, startProviders, trustcaptcha, turnstile, turnstileWidget, until} from './lib/providers.mjs';
 import {test, world} from './lib/world.mjs';
 
 const secret = 'a-secret-of-the-tests-that-is-long-enough';
@@ -19,6 +20,8 @@ const cap = new Cap({noFSState: true});
 const services = await startProviders({
   providers: {
     ...Object.fromEntries(Object.entries(stands).map(([name, s]) => [name, s.handle])),
+    prosopo: prosopo({secret}),
+    friendly: friendly({secret, siteKey: 'FCMTESTS', hostname: 'friendlycaptcha.test'}),
     altcha: async () => ({json: await createV1({hmacKey: secret, maxNumber: 3000, expires: new Date(Date.now() + 3e5)})}),
     async cap(r) {
       if (r.path === '/capkey/challenge') return {json: await cap.createChallenge({challengeCount: 10, challengeDifficulty: 3})};
@@ -28,7 +31,7 @@ const services = await startProviders({
     },
   },
   files: {
-    '/turnstile.js': turnstileWidget, '/gt.js': geetestLoader, '/altcha.js': npm('altcha3/dist/main/altcha.js'), '/cap.js': npm('@cap.js/widget/cap.min.js'),
+    '/turnstile.js': turnstileWidget, '/procaptcha.bundle.js': procaptchaBundle, '/gt.js': geetestLoader, '/altcha.js': npm('altcha3/dist/main/altcha.js'), '/cap.js': npm('@cap.js/widget/cap.min.js'),
     '/trustcaptcha.js': npm('@trustcomponent/trustcaptcha-frontend/dist/bundles/trustcaptcha.esm.min.js'),
   },
 });
@@ -76,6 +79,22 @@ const providers = {
     solve: (page) => page.locator('cap-widget').click(),
     fields: ['cap-token'],
   },
+  friendlycaptcha: {
+    block: `site_key FCMTESTS
+			secret_key ${secret}
+			verify_url ${services.origin}/friendly/api/v2/captcha/siteverify`,
+    prepare: befriend,
+    solve: start,
+    fields: ['frc-captcha-response'],
+  },
+  prosopo: {
+    block: `site_key 5Tests
+			secret_key ${secret}
+			verify_url ${services.origin}/prosopo/siteverify
+			script_url https://cdn.test:{https}/procaptcha.bundle.js`,
+    solve: (page) => page.click('.procaptcha input'),
+    fields: ['procaptcha-response'],
+  },
 };
 
 const site = (host, name, block, more = '') => `
@@ -110,6 +129,7 @@ const headers = {'Content-Security-Policy': "default-src 'none'; script-src 'non
 async function at(t, name, body = plain, options) {
   services.reset();
   const page = await visit(w, t, body, {host: `${name}.test`, headers, ...options});
+  await providers[name]?.prepare?.(page); // before the first contact nothing is loaded
   page.harmless = name === 'cap' ? /cap_wasm_bg\.wasm|'data:image/ : undefined; // its widget does without them
   t.after(() => assert.deepEqual(services.faults, []));
   return page;
@@ -161,6 +181,38 @@ test('two forms: each its own widget, one at a time', async (t) => {
   await page.click('form[action="/send2"] > button');
   assert.equal((await arrives(w, page, {field: 'cf-turnstile-response', provider: 'turnstile'})).url, '/send2');
 });
+
+for (const mode of ['open', 'closed']) {
+  test(`forms in ${mode} shadow roots, one within another: the widget is seen there, and found by its script`, async (t) => {
+    const field = 'cf-turnstile-response';
+    const page = await at(t, 'turnstile', `<div id="host"></div><script nonce="abc">
+      const outer = document.getElementById('host').attachShadow({mode: '${mode}'});
+      outer.innerHTML = '<p>Outer</p><div></div>';
+      window.root = outer.querySelector('div').attachShadow({mode: '${mode}'});
+      root.innerHTML = '${plain}';
+      </script>`);
+    const solved = async () => {
+      await page.click('#tick');
+      await page.waitForFunction((field) => root.querySelector(`[name=${field}]:enabled`)?.value, field);
+    };
+    for (let i = 0; i < 2; i++) {
+      await page.evaluate(() => root.querySelector('[name=text]').focus());
+      await page.locator('#tick').waitFor();
+      const [tick, send] = [await page.locator('#tick').boundingBox(), await page.evaluate(() => root.querySelector('form > button').getBoundingClientRect().toJSON())];
+      assert.ok(tick.height > 0 && tick.y > 0 && tick.y < send.y, 'the widget is not before the button');
+      if (i === 0) { // another attempt finds its place again
+        await solved();
+        await page.evaluate(() => fetch('/send', {method: 'POST', body: new FormData(root.querySelector('form'))}).then((r) => r.status));
+        assert.equal(await page.locator('#tick').count(), 0);
+        await page.evaluate(() => root.querySelector('[name=text]').blur());
+        w.app.reset();
+      }
+    }
+    await solved();
+    await page.evaluate(() => root.querySelector('form > button').click());
+    await arrives(w, page, {field, provider: 'turnstile'});
+  });
+}
 
 test('a widget that takes its token back', async (t) => {
   const page = await at(t, 'turnstile');

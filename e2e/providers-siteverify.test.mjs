@@ -1,9 +1,9 @@
 // Providers of the siteverify family on the challenge page: a stand-in for
 // Turnstile's script, the real Cap widget and server, the real Friendly Captcha SDK.
 import assert from 'node:assert/strict';
-import {randomBytes} from 'node:crypto';
 import Cap from '@cap.js/server';
 import {button, kind, status} from './lib/browser.mjs';
+import {befriend, friendly, start} from './lib/friendly.mjs';
 import {arrives, form, npm, posted, send, site, startProviders, turnstile, turnstileWidget} from './lib/providers.mjs';
 import {test, world} from './lib/world.mjs';
 
@@ -24,39 +24,8 @@ async function capServer(r) {
   return success ? {json: {success}} : {status: 404, json: {success: false, error: 'Token not found'}};
 }
 
-// Friendly Captcha: siteverify of version 2, and its two frames.
-const friendlyResponses = new Set();
-function friendly(r) {
-  assert.equal(r.method, 'POST');
-  assert.equal(r.path, '/api/v2/captcha/siteverify');
-  if (r.headers['x-api-key'] !== secret) return {status: 401, json: {success: false, error: {error_code: 'auth_invalid', detail: ''}}};
-  const {response, sitekey, ...more} = JSON.parse(r.body);
-  assert.deepEqual(more, {});
-  assert.equal(sitekey, 'FCMTESTS');
-  if (!friendlyResponses.delete(response)) return {json: {success: false, error: {error_code: 'response_invalid', detail: ''}}};
-  return {json: {success: true, data: {event_id: 'ev_1', challenge: {timestamp: new Date().toISOString(), origin: 'friendly.test'}}}};
-}
-
-const frame = (script) => `<!doctype html><title>frame</title><body><script>
-const q = new URLSearchParams(location.search);
-const tell = (message) => parent.postMessage({_frc: 1, ...message}, '*');
-${script}</script>`;
-const frames = {
-  // what is behind the widget: it answers its trigger
-  agent: (response) => frame(`
-addEventListener('message', ({data}) => {
-  if (data.type !== 'root_trigger_widget' && data.type !== 'widget_trigger') return;
-  tell({type: 'root_set_response', from_id: q.get('comm_id'), to_id: '', widget_id: data.from_id, state: 'completed', response: '${response}', mode: 'noninteractive'});
-});
-tell({type: 'agent_announce', from_id: q.get('comm_id'), to_id: ''});`),
-  widget: frame(`
-document.body.innerHTML = '<button id="start">I am human</button>';
-document.getElementById('start').onclick = () => tell({type: 'widget_trigger', from_id: q.get('comm_id'), to_id: q.get('agent_id'), state: 'unactivated'});
-tell({type: 'widget_announce', from_id: q.get('comm_id'), to_id: q.get('agent_id'), sitekey: q.get('sitekey'), lang: q.get('lang'), mode: 'interactive', signals: null});`),
-};
-
 const services = await startProviders({
-  providers: {turnstile: turnstile({secret, hostname: 'turnstile.test'}).handle, blocked: turnstile({secret, hostname: 'blocked.test'}).handle, cap: capServer, friendly},
+  providers: {turnstile: turnstile({secret, hostname: 'turnstile.test'}).handle, blocked: turnstile({secret, hostname: 'blocked.test'}).handle, cap: capServer, friendly: friendly({secret, siteKey: 'FCMTESTS', hostname: 'friendly.test'})},
   files: {'/turnstile.js': turnstileWidget},
 });
 
@@ -188,22 +157,11 @@ test('Cap: the real widget, the real server', async (t) => {
   assert.deepEqual(page.faults.filter((fault) => !/cap_wasm_bg\.wasm/.test(fault)), []);
 });
 
-// The solver of Friendly Captcha is in its frames, and those are stand-ins. The
-// SDK, where it comes from, the page's policy and siteverify are as they are.
 async function friendlyVisitor(t, frame) {
-  const response = randomBytes(24).toString('hex');
-  friendlyResponses.add(response);
   const page = await visitor(t);
-  await page.route('https://cdn.jsdelivr.net/npm/@friendlycaptcha/sdk@1.0.2/site.min.js', (route) => route.fulfill({
-    contentType: 'text/javascript', headers: {'Access-Control-Allow-Origin': '*'}, body: npm('@friendlycaptcha/sdk/site.min.js'),
-  }));
-  const serve = (route) => route.fulfill({
-    contentType: 'text/html', body: new URL(route.request().url()).pathname.endsWith('/agent') ? frames.agent(response) : frames.widget,
-  });
-  await page.route(/^https:\/\/global\d?\.frcapi\.com\/api\/v2\/captcha\//, (route) => frame ? frame(route, serve) : serve(route));
+  await befriend(page, frame);
   return page;
 }
-const start = (page) => page.frameLocator('.frc-captcha iframe').locator('#start').click();
 
 test('Friendly Captcha: the real SDK with stand-ins for its frames', async (t) => {
   const page = await friendlyVisitor(t);

@@ -97,7 +97,7 @@ class Entry {
       say: mine((key) => this.say(key)),
       alive: mine(() => { this.heard = performance.now(); }),
       wait: mine(() => { this.heard = Infinity; }), // for the visitor
-      put: mine((area) => this.put(this.area = area)),
+      put: mine((area) => this.put(lift(this.area = area, of(this.form, 'getRootNode')))),
       gone: mine(() => this.drop()), // the widget has taken its token back
       change: mine((fields) => { this.proof.fields = fields; this.fill(); }),
     };

@@ -64,6 +64,16 @@ function appear(fields, {script, module, siteKey, markup, glue}, challenge, lang
   });
 }
 
+// lift puts a widget where its script finds it: outside of the shadow roots that its
+// place is in. It returns what to put there, through which the widget is seen.
+function lift(area, root) {
+  if (!(root instanceof ShadowRoot)) return area;
+  const light = lift(area, of(root.host, 'getRootNode'));
+  light.slot = OURS;
+  root.host.append(light);
+  return root.querySelector(`slot[name=${OURS}]`) ?? make('slot', {name: OURS});
+}
+
 // load runs a script, again where it looks for its places only when it is loaded:
 // one that the glue calls, or that defines elements, is there already.
 function load(script, module, markup, called) {

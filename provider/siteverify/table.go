@@ -242,6 +242,9 @@ var friendlycaptcha = preset{
 	statuses: map[int]meaning{401: misconfigured},
 	hostname: "data.challenge.origin", // seen in the vendor's Go client
 	widget: widget{
+		// loaded a second time, it does not work; by itself it looks for its places once
+		glue: `if (!window.frcaptcha) { captcha.fail(); return; }
+frcaptcha.attach();`,
 		script: "https://cdn.jsdelivr.net/npm/@friendlycaptcha/sdk@1.0.2/site.min.js",
 		module: true,
 		markup: `<div class="frc-captcha" data-sitekey="{{.SiteKey}}"{{with .Region "frcapi.com"}} data-api-endpoint="{{.}}"{{end}}></div>`,

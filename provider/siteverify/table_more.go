@@ -144,6 +144,11 @@ var prosopo = preset{
 		"5EARALUe4HXQwKo5KanZSGGKqJV4VTaytpezFwv8ZHbZewmh", "5ETtechmZkn3CUVeJX7Z511oiuiu742aHLm91D5ZZw4fqoAG",
 	},
 	widget: widget{
+		// the first time the script finds its place by itself; loaded a second time,
+		// it does nothing (seen in its source)
+		glue: `if (!window.procaptcha) { captcha.fail(); return; }
+if (procaptcha.begun) procaptcha.render(document.querySelector(".procaptcha"), {siteKey: captcha.siteKey});
+procaptcha.begun = true;`,
 		script: "https://js.prosopo.io/js/procaptcha.bundle.js",
 		module: true,
 		markup: `<div class="procaptcha" data-sitekey="{{.SiteKey}}"></div>`,
