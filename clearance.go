@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,7 +82,8 @@ func (h *Handler) clearedOnce(r *http.Request, now time.Time) bool {
 	if !slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, onceInfix) }) {
 		return false
 	}
-	binding := h.bindOnce(r, original(r).Method)
+	method, _ := original(r)
+	binding := h.bindOnce(r, method)
 	for i, c := range r.CookiesNamed(h.onceCookie(r, binding)) {
 		if i == maxSameName {
 			break
@@ -176,21 +178,24 @@ func (h *Handler) dropOldOnce(w http.ResponseWriter, r *http.Request, name strin
 
 // newPass signs a pass that is bound to what binding says. Its text is
 // id.issued.expires.key.mac, numbers in base 36.
-func (h *Handler) newPass(ctx context.Context, binding string, now time.Time, ttl time.Duration) (string, error) {
+func (h *Handler) newPass(ctx context.Context, binding []byte, now time.Time, ttl time.Duration) (string, error) {
 	key, err := h.passes.KeyID(ctx)
 	if err != nil {
 		return "", err
 	}
-	payload := rand.Text() + "." + strconv.FormatInt(now.UnixMilli(), 36) + "." + strconv.FormatInt(now.Add(ttl).Unix(), 36) + "." + key
-	mac, err := h.passes.MAC(ctx, key, passMessage(binding, payload))
+	text := append(make([]byte, 0, maxPass), rand.Text()...)
+	text = strconv.AppendInt(append(text, '.'), now.UnixMilli(), 36)
+	text = strconv.AppendInt(append(text, '.'), now.Add(ttl).Unix(), 36)
+	text = append(append(text, '.'), key...)
+	mac, err := h.passes.MAC(ctx, key, passMessage(binding, text))
 	if err != nil {
 		return "", err
 	}
-	return payload + "." + base64.RawURLEncoding.EncodeToString(mac), nil
+	return string(base64.RawURLEncoding.AppendEncode(append(text, '.'), mac)), nil
 }
 
 // openPass returns a pass whose signature, binding and time are right.
-func (h *Handler) openPass(ctx context.Context, value, binding string, now time.Time) (pass, bool) {
+func (h *Handler) openPass(ctx context.Context, value string, binding []byte, now time.Time) (pass, bool) {
 	if len(value) > maxPass {
 		return pass{}, false
 	}
@@ -202,12 +207,13 @@ func (h *Handler) openPass(ctx context.Context, value, binding string, now time.
 	id, rest, _ := strings.Cut(payload, ".")
 	issued, rest, _ := strings.Cut(rest, ".")
 	expires, key, _ := strings.Cut(rest, ".")
-	mac, err := base64.RawURLEncoding.Strict().DecodeString(value[end+1:])
+	var mac [maxPass]byte
+	n, err := passEncoding.Decode(mac[:], []byte(value[end+1:]))
 	if err != nil {
 		return pass{}, false
 	}
 	want, err := h.passes.MAC(ctx, key, passMessage(binding, payload))
-	if err != nil || !hmac.Equal(mac, want) {
+	if err != nil || !hmac.Equal(mac[:n], want) {
 		return pass{}, false
 	}
 	p := pass{id: id}
@@ -216,23 +222,41 @@ func (h *Handler) openPass(ctx context.Context, value, binding string, now time.
 	return p, now.Unix() < p.expires
 }
 
+var passEncoding = base64.RawURLEncoding.Strict()
+
 // maxPass is longer than any pass of ours.
 const maxPass = 256
 
-func passMessage(binding, payload string) []byte { return []byte(binding + "\x00" + payload) }
+// passMessage is what is signed. It is written behind the binding, which leaves room.
+func passMessage[T string | []byte](binding []byte, payload T) []byte {
+	return append(append(binding, 0), payload...)
+}
 
 // bindClearance is what a clearance of the scope is bound to.
-func (h *Handler) bindClearance(r *http.Request) string {
-	b := "clearance\x00" + hostOf(r) + "\x00" + h.scope
+func (h *Handler) bindClearance(r *http.Request) []byte {
+	b := bindingOf("clearance", hostOf(r), h.scope)
 	if h.Clearance.Bind == bindIP {
-		b += "\x00" + network(clientIP(r)).String()
+		b = network(clientIP(r)).AppendTo(append(b, 0))
 	}
 	return b
 }
 
 // bindOnce is what a one-time clearance is bound to.
-func (h *Handler) bindOnce(r *http.Request, method string) string {
-	return "once\x00" + hostOf(r) + "\x00" + h.scope + "\x00" + method + "\x00" + originalURI(r)
+func (h *Handler) bindOnce(r *http.Request, method string) []byte {
+	return bindingOf("once", hostOf(r), h.scope, method, originalURI(r))
+}
+
+// bindingOf joins what a pass is bound to. There is room behind it for a pass.
+func bindingOf(parts ...string) []byte {
+	size := maxPass + 1
+	for _, p := range parts {
+		size += len(p) + 1
+	}
+	b := append(make([]byte, 0, size), parts[0]...)
+	for _, p := range parts[1:] {
+		b = append(append(b, 0), p...)
+	}
+	return b
 }
 
 // network returns the part of an address that stays the same while a visitor
@@ -285,18 +309,22 @@ func (h *Handler) clearanceCookie(r *http.Request) string {
 	return h.cookiePrefix(r) + "-" + h.scope[:min(6, len(h.scope))]
 }
 
-func (h *Handler) onceCookie(r *http.Request, binding string) string {
-	sum := sha256.Sum256([]byte(binding))
+func (h *Handler) onceCookie(r *http.Request, binding []byte) string {
+	sum := sha256.Sum256(binding)
 	return h.cookiePrefix(r) + onceInfix + hex.EncodeToString(sum[:4])
 }
 
-// original returns the request as it came to the server, before any rewrite.
-func original(r *http.Request) *http.Request {
+// original returns method and URL of the request as it came to the server, before
+// any rewrite.
+func original(r *http.Request) (method string, u *url.URL) {
 	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
-		return &o
+		return o.Method, o.URL
 	}
-	return r
+	return r.Method, r.URL
 }
 
 // originalURI is the path and query that the visitor's browser shows.
-func originalURI(r *http.Request) string { return original(r).URL.RequestURI() }
+func originalURI(r *http.Request) string {
+	_, u := original(r)
+	return u.RequestURI()
+}

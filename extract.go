@@ -125,7 +125,8 @@ func (f found) token(l *link) map[string]string {
 }
 
 // want prepares the fields to look for in a body of each kind: those of any one
-// provider of the chain make a token.
+// provider of the chain make a token. A page of ours sends one first, or says that
+// it could get none.
 func (h *Handler) want() {
 	var fields []formtoken.Field
 	for i, l := range h.chain {
@@ -135,6 +136,10 @@ func (h *Handler) want() {
 	}
 	for i, name := range h.tokenFields {
 		fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen, Alternative: len(h.chain) + i})
+	}
+	h.pageStarts = [][]byte{[]byte(blockedField + "=")}
+	for _, l := range h.chain {
+		h.pageStarts = append(h.pageStarts, []byte(l.fields[0]+"="))
 	}
 	h.wanted[formtoken.Multipart] = formtoken.Prepare(fields)
 	h.wanted[formtoken.JSON] = h.wanted[formtoken.Multipart]

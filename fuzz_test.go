@@ -37,7 +37,7 @@ func fuzzHandler(f *testing.F) *Handler {
 func FuzzClearanceD83(f *testing.F) {
 	h := fuzzHandler(f)
 	now := time.Now()
-	good, err := h.newPass(f.Context(), "binding", now, time.Hour)
+	good, err := h.newPass(f.Context(), []byte("binding"), now, time.Hour)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func FuzzClearanceD83(f *testing.F) {
 	f.Add(good, "binding\x00")
 	f.Add(good[1:], "binding\x00"+good[:1])
 	f.Fuzz(func(t *testing.T, value, binding string) {
-		p, ok := h.openPass(t.Context(), value, binding, now)
+		p, ok := h.openPass(t.Context(), value, []byte(binding), now)
 		if ok != (value == good && binding == "binding") {
 			t.Fatalf("%q bound to %q: %v", value, binding, ok)
 		}

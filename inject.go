@@ -268,7 +268,8 @@ func (i *Injector) matchesAction(r *http.Request, target *url.URL) bool {
 
 // pageURL is the address of the page that r asked for, as the browser shows it.
 func pageURL(r *http.Request) *url.URL {
-	u := *original(r).URL
+	_, shown := original(r)
+	u := *shown
 	u.Scheme, u.Host, u.User = "http", r.Host, nil
 	if https(r) {
 		u.Scheme = "https"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,20 +14,20 @@ import (
 )
 
 // judge finds out about a protected request what there is to know.
-func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o outcome, now time.Time) (finding, found, error) {
+func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o *outcome, now time.Time) (finding, found, error) {
 	if earlyData(r) {
 		return refused(http.StatusTooEarly, reasonEarlyData), found{}, nil
 	}
-	if o.cleared == h.scope || h.cleared(r, now) {
+	if o.hasCleared(h.scope) || h.cleared(r, now) {
 		return h.judgeCleared(w, r, now)
 	}
-	if o.identity == h.chain[0].identity { // mode signal has asked the same provider
-		return h.judgePage(r, o.found, o.finding, now)
+	if o.hasAsked(h.chain[0]) { // mode signal has asked the same provider
+		return h.judgePage(r, o.judged.found, o.judged.finding, now)
 	}
 	fd, err := h.extract(w, r)
-	var no *badRequest
+	no, isBad := errors.AsType[*badRequest](err)
 	switch {
-	case errors.As(err, &no):
+	case isBad:
 		h.logger.Debug("request refused", zap.String("reason", string(no.reason)), zap.String("detail", no.detail))
 		return no.finding, fd, nil
 	case err != nil && h.Mode == modeSignal: // whoever reads the body meets the same error
@@ -77,8 +78,7 @@ func (h *Handler) judgeCleared(w http.ResponseWriter, r *http.Request, now time.
 		return f, found{}, nil
 	}
 	fd, err := h.extract(w, r)
-	var no *badRequest
-	if errors.As(err, &no) { // what is ambiguous about a token is of no concern here
+	if _, isBad := errors.AsType[*badRequest](err); isBad { // what is ambiguous about a token is of no concern here
 		return f, found{body: fd.body}, nil
 	}
 	if err != nil {
@@ -93,19 +93,21 @@ func (h *Handler) beginsAsPage(r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody {
 		return false
 	}
-	held := &heldBody{rest: r.Body, budgets: new(budgets), mem: make([]byte, maxFieldName)}
-	n, err := io.ReadFull(r.Body, held.mem)
+	p := new(peeked)
+	n, err := io.ReadFull(r.Body, p.start[:])
 	if err == io.ErrUnexpectedEOF {
 		err = io.EOF
 	}
-	held.mem, held.inMem, held.ended = held.mem[:n], int64(n), err
-	r.Body = held
-	for _, l := range h.chain {
-		if bytes.HasPrefix(held.mem, []byte(l.fields[0]+"=")) {
-			return true
-		}
-	}
-	return bytes.HasPrefix(held.mem, []byte(blockedField+"="))
+	p.rest, p.budgets, p.mem, p.inMem, p.ended = r.Body, &p.none, p.start[:n], int64(n), err
+	r.Body = &p.heldBody
+	return slices.ContainsFunc(h.pageStarts, func(start []byte) bool { return bytes.HasPrefix(p.start[:n], start) })
+}
+
+// peeked is a body of which only the beginning was read. No budget counts it.
+type peeked struct {
+	heldBody
+	none  budgets
+	start [maxFieldName]byte
 }
 
 // maxFieldName is longer than the name of any provider's first field.

@@ -5,7 +5,6 @@
 package captcha
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -146,6 +145,7 @@ type Handler struct {
 	tokenHeader    string
 	tokenFields    []string
 	wanted         [formtoken.JSON + 1]*formtoken.Fields
+	pageStarts     [][]byte // how the body of a page of ours can begin
 	origins        []string
 	scope, cookie  string
 	title, contact string
@@ -205,10 +205,10 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	now := time.Now()
 	o := earlier(r)
-	if o.settled {
+	if o != nil && o.settled {
 		return next.ServeHTTP(w, r)
 	}
-	if !o.marked {
+	if o == nil {
 		stripForged(r)
 	}
 	switch {
@@ -232,33 +232,31 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		f.status, f.reason = statusFailover, d.reason
 	}
 	h.settle(r.Context(), f, d)
-	h.observe(r, f, d)
+	o = h.observe(r, o, f, d)
 	if d.verb != verbForward {
 		return h.newAnswer(w, r, d, now).write(fd)
 	}
 	if fd.page != nil {
 		fd.page.restore(r)
 	}
-	return h.forward(w, r, next, f, fd, now)
+	return h.forward(w, r, next, o, f, fd, now)
 }
 
 // forward gives the request on, and tells the app what was found.
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, f finding, fd found, now time.Time) error {
-	setHeader(r, headerStatus, string(f.status))
-	setHeader(r, headerProvider, h.judgedBy(f))
-	setHeader(r, headerScore, score(f))
-	setHeader(r, headerReason, string(f.reason))
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, o *outcome, f finding, fd found, now time.Time) error {
+	setHeaders(r, string(f.status), h.judgedBy(f), score(f), string(f.reason))
 	if f.status == statusPassed && f.by != nil && f.by.identity == h.chain[0].identity && h.Clearance.Duration > 0 {
 		h.grantClearance(w, r, now)
 	}
-	o := outcome{settled: h.Mode == modeEnforce, marked: true}
-	if f.status == statusCleared {
+	*o = outcome{settled: h.Mode == modeEnforce, story: o.story}
+	switch {
+	case o.settled:
+	case f.status == statusCleared:
 		o.cleared = h.scope
-	} else {
-		o.identity, o.finding, o.found = h.chain[0].identity, f, found{fields: fd.fields, header: fd.header, seal: fd.seal}
+	default:
+		o.judged = &judged{h.chain[0].identity, f, found{fields: fd.fields, header: fd.header, seal: fd.seal}}
 	}
-	// in place: placeholders of the body are bound to this very request
-	*r = *r.WithContext(context.WithValue(r.Context(), outcomeKey{}, o))
+	o.leave(r)
 	return next.ServeHTTP(w, r)
 }
 
@@ -275,27 +273,6 @@ func (h *Handler) fault(w http.ResponseWriter, r *http.Request, err error, now t
 	}
 	h.logger.Debug("the request body could not be read", zap.Error(err))
 	return h.newAnswer(w, r, d, now).write(found{})
-}
-
-// outcome is what a captcha handler leaves to those behind it on the same
-// request. It lives in the context, where no client and no other handler can
-// put it.
-type outcome struct {
-	settled bool   // an enforcing handler has decided
-	marked  bool   // the X-Captcha-* headers are ours
-	cleared string // the scope of a clearance that mode signal has found, and spent
-
-	// what mode signal found out from a token, and whom it asked
-	identity string
-	finding  finding
-	found    found
-}
-
-type outcomeKey struct{}
-
-func earlier(r *http.Request) outcome {
-	o, _ := r.Context().Value(outcomeKey{}).(outcome)
-	return o
 }
 
 // request is what the provider may know of r.

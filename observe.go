@@ -18,21 +18,20 @@ import (
 
 // observe tells the metrics, and through placeholders the log, what was found and
 // decided.
-func (h *Handler) observe(r *http.Request, f finding, d decision) {
+func (h *Handler) observe(r *http.Request, o *outcome, f finding, d decision) *outcome {
 	by := h.judgedBy(f)
 	h.app.reporter.metrics.decided(d, by)
 	if d.failover != "" {
 		h.reportFailover(r, d)
 	}
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return
+	first := o == nil
+	if first {
+		o = new(outcome)
 	}
-	repl.Set("http.captcha.status", string(f.status))
-	repl.Set("http.captcha.provider", by)
-	repl.Set("http.captcha.score", score(f))
-	repl.Set("http.captcha.reason", string(f.reason))
-	repl.Set("http.captcha.decision", string(d.verb))
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		o.tell(repl, first, story{f, by, d.verb})
+	}
+	return o
 }
 
 // judgedBy names the provider that judged the token; where none did, the one
@@ -94,13 +93,14 @@ func note(r *http.Request, a *answer) {
 		extra.Set(zap.String("captcha_reason", string(a.reason)))
 	}
 	if c := a.h.logger.Check(zap.DebugLevel, "request not forwarded"); c != nil {
+		_, u := original(r)
 		c.Write(
 			zap.String("reference", a.reference),
 			zap.String("decision", string(a.verb)),
 			zap.String("reason", string(a.reason)),
 			zap.Int("status", a.status),
 			zap.String("host", r.Host),
-			zap.String("path", original(r).URL.Path),
+			zap.String("path", u.Path),
 		)
 	}
 }
@@ -113,15 +113,20 @@ func score(f finding) string {
 	return strconv.FormatFloat(*f.score, 'g', -1, 64)
 }
 
-// setHeader sets one of our request headers; an empty value says nothing, and
-// takes away what mode signal may have said.
-func setHeader(r *http.Request, name, value string) {
-	if value == "" {
-		delete(r.Header, name)
-		return
+// setHeaders sets our request headers; an empty value says nothing, and takes
+// away what mode signal may have said.
+func setHeaders(r *http.Request, values ...string) {
+	for i, name := range toldHeaders {
+		if values[i] == "" {
+			delete(r.Header, name)
+			continue
+		}
+		r.Header[name] = values[i : i+1 : i+1]
 	}
-	r.Header[name] = []string{value}
 }
+
+// toldHeaders are the headers that the app is told by, in setHeaders' order.
+var toldHeaders = [...]string{headerStatus, headerProvider, headerScore, headerReason}
 
 // MarshalLogObject keeps the provider's configuration, which may hold secrets,
 // out of the log.

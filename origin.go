@@ -81,10 +81,13 @@ func sameHostPort(origin, host string) bool {
 // splitHostPort returns the host in lower case, without brackets and trailing
 // dot, and the port, empty where it is a default one.
 func splitHostPort(hostport string) (host, port string) {
-	host, port, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host, port = strings.Trim(hostport, "[]"), ""
+	host = hostport
+	if strings.IndexByte(hostport, ':') >= 0 { // else the error would be made, to be thrown away
+		if h, p, err := net.SplitHostPort(hostport); err == nil {
+			host, port = h, p
+		}
 	}
+	host = strings.Trim(host, "[]")
 	if port == "80" || port == "443" {
 		port = ""
 	}

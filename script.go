@@ -63,7 +63,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) 
 	}
 	if f.status == statusPassed {
 		if err = h.grantOnce(w, r, c, now); err == nil {
-			h.observe(r, f, decision{verb: verbForward})
+			h.observe(r, nil, f, decision{verb: verbForward})
 			w.Header().Set("Cache-Control", "no-store")
 			w.WriteHeader(http.StatusNoContent)
 			return nil
@@ -73,7 +73,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) 
 	}
 	d := decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
 	h.settle(r.Context(), f, d)
-	h.observe(r, f, d)
+	h.observe(r, nil, f, d)
 	return h.newAnswer(w, r, d, now).problem()
 }
 
@@ -88,8 +88,7 @@ func (h *Handler) judgeRedeem(w http.ResponseWriter, r *http.Request, now time.T
 	}
 	fd, err := h.extract(w, r)
 	defer fd.release()
-	var no *badRequest
-	if errors.As(err, &no) {
+	if no, isBad := errors.AsType[*badRequest](err); isBad {
 		return no.finding, nil, nil
 	}
 	if err != nil {

@@ -66,10 +66,11 @@ func travels(name string) bool {
 
 // carry takes from r what a challenge page has to bring back.
 func (h *Handler) carry(r *http.Request, now time.Time) *carried {
+	method, u := original(r)
 	c := &carried{sealed: sealed{
 		Host:    hostOf(r),
-		Method:  original(r).Method,
-		URI:     originalURI(r),
+		Method:  method,
+		URI:     u.RequestURI(),
 		Scope:   h.scope,
 		From:    cameFrom(r),
 		Origin:  originOf(r),
@@ -141,7 +142,7 @@ func (c *carried) restore(r *http.Request) {
 	for name, values := range c.Header {
 		r.Header[name] = values
 	}
-	if original(r).Method != c.Method { // else it is the app's, rewritten or not
+	if method, _ := original(r); method != c.Method { // else it is the app's, rewritten or not
 		r.Method = c.Method
 	}
 	r.Body = io.NopCloser(bytes.NewReader(c.body))

@@ -68,9 +68,9 @@ const claimSlack = time.Minute
 
 // verify judges the token of a request, within verify_timeout. A client that goes
 // away takes neither the claim nor the answer with it.
-func (h *Handler) verify(ctx context.Context, req provider.Request, fd found) finding {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(h.VerifyTimeout))
-	defer cancel()
+func (h *Handler) verify(client context.Context, req provider.Request, fd found) finding {
+	ctx := withDeadline(client, time.Now().Add(time.Duration(h.VerifyTimeout)))
+	defer ctx.end()
 	primary := h.chain[0]
 	at := primary.standing(time.Now())
 	req.Down = at.down
@@ -125,19 +125,20 @@ func (h *Handler) parseOne(ctx context.Context, l *link, req provider.Request, f
 		return provider.Token{}, finding{status: statusFailed, reason: reason, by: l}
 	}
 	token, err := l.provider.Parse(ctx, req, fields)
-	var no *provider.Refusal
+	if err == nil {
+		return token, finding{}
+	}
+	no, isRefusal := errors.AsType[*provider.Refusal](err)
 	switch {
-	case errors.As(err, &no) && no.Reason == provider.TokenMissing:
+	case isRefusal && no.Reason == provider.TokenMissing:
 		return provider.Token{}, finding{status: statusMissing, reason: no.Reason}
-	case errors.As(err, &no):
+	case isRefusal:
 		h.logger.Debug("token refused", zap.String("provider", l.name), zap.String("reason", string(no.Reason)), zap.String("detail", no.Detail))
 		h.app.shared.refusals.add(key, no.Reason)
 		return provider.Token{}, finding{status: statusFailed, reason: no.Reason, by: l}
-	case err != nil:
-		h.trouble.Warn("a token could not be read; the visitor is asked to try again", zap.String("provider", l.name), zap.Error(err))
-		return provider.Token{}, failed(reasonTryAgain)
 	}
-	return token, finding{}
+	h.trouble.Warn("a token could not be read; the visitor is asked to try again", zap.String("provider", l.name), zap.Error(err))
+	return provider.Token{}, failed(reasonTryAgain)
 }
 
 // spend claims a token, exactly once, and asks its provider. An answer that was
@@ -182,12 +183,9 @@ func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token 
 	start := time.Now()
 	verdict, err := l.provider.Verify(ctx, req, token)
 	outcome := "fail"
-	var f *provider.Fault
 	switch {
-	case errors.As(err, &f):
-		outcome = string(f.Class)
 	case err != nil:
-		outcome = string(provider.Unavailable)
+		outcome = string(faultOf(err).Class)
 	case verdict.Outcome == provider.Pass:
 		outcome = "pass"
 	case verdict.Outcome == provider.Fail && verdict.Unknown != "":
@@ -201,16 +199,22 @@ func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token 
 	return verdict, err
 }
 
+// faultOf is what prevented a verdict. What a provider does not class is its
+// unavailability.
+func faultOf(err error) *provider.Fault {
+	if f, ok := errors.AsType[*provider.Fault](err); ok {
+		return f
+	}
+	return &provider.Fault{Class: provider.Unavailable, Err: err}
+}
+
 // noVerdict sorts what prevented a verdict: into a situation that the edge's own
 // probe has confirmed, or into one more try, or into neither.
 func (h *Handler) noVerdict(ctx context.Context, l *link, err error) (again bool, s situation) {
 	if err == nil || errors.Is(err, errCrowded) {
 		return false, ""
 	}
-	var f *provider.Fault
-	if !errors.As(err, &f) {
-		f = &provider.Fault{Class: provider.Unavailable, Err: err}
-	}
+	f := faultOf(err)
 	if f.Class == provider.Throttled { // decides this request; the probe, whether others too
 		if l.health != nil {
 			l.health.doubt()
@@ -254,7 +258,8 @@ func (h *Handler) outcome(ctx context.Context, l *link, req provider.Request, to
 	case provider.Pass:
 		f.status, f.reason = statusPassed, ""
 	case provider.ClientReported: // one request, if any
-		f.reason, f.situation, f.word = reasonClientReported, clientReported, &token
+		word := token
+		f.reason, f.situation, f.word = reasonClientReported, clientReported, &word
 	case provider.ProviderFailover:
 		f.reason, f.situation = reasonProviderFailover, providerFailover
 	default:

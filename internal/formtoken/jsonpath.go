@@ -51,7 +51,7 @@ func (n *jsNode) index() {
 		fields = append(fields, Field{Name: m.name})
 		m.node.index()
 	}
-	n.names = newNameSet(Prepare(fields))
+	n.names = newNameSet(Prepare(fields), nil)
 }
 
 // endKey looks the key up that has just ended. A member that is not on the way to a token may repeat:

@@ -81,8 +81,12 @@ type nameSet struct {
 	scratch folder
 }
 
-func newNameSet(all *Fields) nameSet {
-	set := nameSet{fields: make([]field, len(all.wanted), len(all.wanted)+1)}
+// newNameSet puts the fields into room, if there is enough.
+func newNameSet(all *Fields, room []field) nameSet {
+	if len(all.wanted) >= cap(room) { // one more may be _charset_
+		room = make([]field, 0, len(all.wanted)+1)
+	}
+	set := nameSet{fields: room[:len(all.wanted)]}
 	for i := range all.wanted {
 		set.fields[i].wanted = &all.wanted[i]
 	}

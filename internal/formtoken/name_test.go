@@ -39,7 +39,7 @@ func TestNames(t *testing.T) {
 		{"pin", "pİn", true},
 	}
 	for _, r := range rows {
-		set := newNameSet(Prepare([]Field{{Name: r.want}}))
+		set := newNameSet(Prepare([]Field{{Name: r.want}}), nil)
 		if got := set.near([]byte(r.name)); got != r.near {
 			t.Errorf("%q for %q: %v", r.name, r.want, got)
 		}

@@ -1,7 +1,6 @@
 package formtoken
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/caddy-captcha/caddy-captcha/internal/charset"
@@ -23,6 +22,11 @@ type Scanner struct {
 	open  *field
 	again bool // the field has been found before: compare instead of collect
 	pos   int  // how much of the value has been seen
+
+	// room for what a scanner usually needs
+	fields [6]field
+	counts [4]int
+	form   urlencoded
 }
 
 // parser is the grammar of one kind of body. The offsets are those of p[0] and of the end.
@@ -37,11 +41,14 @@ func New(format Format, fields []Field) *Scanner { return Prepare(fields).Scanne
 
 // Scanner returns a scanner of one body of that format.
 func (all *Fields) Scanner(format Format) *Scanner {
-	s := &Scanner{completeAt: -1, errorAt: -1, names: newNameSet(all), missing: slices.Clone(all.missing)}
+	s := &Scanner{completeAt: -1, errorAt: -1}
+	s.names = newNameSet(all, s.fields[:0])
+	s.missing = append(s.counts[:0], all.missing...)
 	switch format.Kind {
 	case URLEncoded:
 		s.names.addCharset()
-		s.parser = &urlencoded{s: s, pairs: 1}
+		s.form = urlencoded{s: s, pairs: 1}
+		s.parser = &s.form
 	case Multipart:
 		s.names.addCharset()
 		s.parser = newMultipart(s, format.Boundary)

@@ -55,7 +55,7 @@ func (p *Provider) Parse(ctx context.Context, req provider.Request, fields map[s
 		// The signature is what we computed, and one challenge has one.
 		Key:     "pow:" + proof.signature,
 		Expires: time.Unix(terms.expires, 0).Add(maxUpload),
-		Fields:  map[string]string{field: raw},
+		Fields:  fields,
 		Issued:  time.UnixMilli(terms.issued),
 		Role:    terms.role,
 	}, nil
@@ -74,13 +74,16 @@ func (p *Provider) authenticate(ctx context.Context, proof payload, terms params
 	if err != nil {
 		return err
 	}
-	got, _ := hex.DecodeString(proof.signature) // its shape is checked
-	if !hmac.Equal(got, want) {
+	var got [sha256.Size]byte
+	_, _ = hex.Decode(got[:], []byte(proof.signature)) // its shape is checked
+	if !hmac.Equal(got[:], want) {
 		return invalid("the signature is wrong")
 	}
 	var scratch [512]byte
 	sum := sha256.Sum256(append(append(scratch[:0], proof.salt...), proof.number...))
-	if hex.EncodeToString(sum[:]) != proof.challenge {
+	var text [hexSum]byte
+	hex.Encode(text[:], sum[:])
+	if string(text[:]) != proof.challenge {
 		return invalid("the number is not the solution")
 	}
 	return nil
@@ -105,7 +108,7 @@ func (p *Provider) judge(req provider.Request, proof payload, terms params) erro
 		return expired("expired before the request arrived")
 	case now.After(expires.Add(maxUpload)):
 		return expired("expired long before the request was complete")
-	case terms.host != hostTag(req.Host):
+	case !tagged(terms.host, req.Host, hexHost):
 		return invalid("issued for another host")
 	case terms.cost < int64(p.Difficulty):
 		return invalid("less work than is asked for here")
@@ -124,7 +127,7 @@ func (p *Provider) judgeNode(terms params) error {
 	if since.IsZero() {
 		return nil
 	}
-	if p.env.Shared || terms.node == nodeTag(p.env.Node()) {
+	if p.env.Shared || tagged(terms.node, p.env.Node(), hexNode) {
 		if terms.issued < since.UnixMilli() {
 			return expired("issued before the memory of what is spent began")
 		}

@@ -16,6 +16,8 @@ type payload struct {
 	signature string // 64 lower-case hex digits
 }
 
+var encoding = base64.StdEncoding.Strict()
+
 // decodePayload reads the one spelling of a payload that widgets produce. It
 // refuses all others, because what can be spelt in two ways invites a reader
 // who takes one token for two. It returns what is wrong, or "".
@@ -24,9 +26,9 @@ func decodePayload(raw string) (p payload, wrong string) {
 		return p, "longer than a payload can be"
 	}
 	var buf [maxPayload]byte
-	n, err := base64.StdEncoding.Strict().Decode(buf[:], []byte(raw))
+	n, err := encoding.Decode(buf[:], []byte(raw))
 	// The decoder skips line breaks; the length does not.
-	if err != nil || base64.StdEncoding.EncodedLen(n) != len(raw) {
+	if err != nil || encoding.EncodedLen(n) != len(raw) {
 		return p, "not canonical base64"
 	}
 	return decodeJSON(string(buf[:n]))

@@ -142,6 +142,14 @@ func hostTag(host string) string { return tag(host, hexHost) }
 
 func nodeTag(node string) string { return tag(node, hexNode) }
 
+// tagged reports whether t is the tag of s, of that length.
+func tagged(t, s string, length int) bool {
+	var text [hexSum]byte
+	sum := sha256.Sum256([]byte(s))
+	hex.Encode(text[:], sum[:])
+	return t == string(text[:length])
+}
+
 func tag(s string, length int) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:length/2])

@@ -1,0 +1,91 @@
+package captcha
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// outcome is what a captcha handler leaves to those behind it on the same
+// request, and to the log. It lives in the context, where no client and no other
+// handler can put it; a request that has one has no forged headers any more.
+type outcome struct {
+	settled bool   // an enforcing handler has decided
+	cleared string // the scope of a clearance that mode signal has found, and spent
+
+	judged *judged // what mode signal found out from a token
+	story  story
+}
+
+// judged is what a provider was asked, and what came of it.
+type judged struct {
+	identity string // of the provider
+	finding  finding
+	found    found
+}
+
+type outcomeKey struct{}
+
+// earlier is what an earlier handler has left; nil where there was none.
+func earlier(r *http.Request) *outcome {
+	o, _ := r.Context().Value(outcomeKey{}).(*outcome)
+	return o
+}
+
+// leave puts o into r, in place: placeholders of the body are bound to this very
+// request.
+func (o *outcome) leave(r *http.Request) {
+	if earlier(r) == nil {
+		*r = *r.WithContext(context.WithValue(r.Context(), outcomeKey{}, o))
+	}
+}
+
+// hasCleared reports whether a clearance of the scope was found, and spent.
+func (o *outcome) hasCleared(scope string) bool { return o != nil && o.cleared == scope }
+
+// hasAsked reports whether the same provider has judged the token already.
+func (o *outcome) hasAsked(l *link) bool {
+	return o != nil && o.judged != nil && o.judged.identity == l.identity
+}
+
+// story is what the placeholders say.
+type story struct {
+	finding  finding
+	provider string
+	verb     verb
+}
+
+// tell makes the placeholders of a request say what was found and decided; of two
+// handlers, what the later one did.
+func (o *outcome) tell(repl *caddy.Replacer, first bool, s story) {
+	o.story = s
+	if first {
+		repl.Map(o.placeholder)
+	}
+}
+
+const placeholderPrefix = "http.captcha."
+
+// placeholder implements caddy.ReplacerFunc. Most requests are never asked.
+func (o *outcome) placeholder(name string) (any, bool) {
+	name, ok := strings.CutPrefix(name, placeholderPrefix)
+	if !ok {
+		return nil, false
+	}
+	s := &o.story
+	switch name {
+	case "status":
+		return string(s.finding.status), true
+	case "provider":
+		return s.provider, true
+	case "score":
+		return score(s.finding), true
+	case "reason":
+		return string(s.finding.reason), true
+	case "decision":
+		return string(s.verb), true
+	}
+	return nil, false
+}
