@@ -139,5 +139,5 @@ func (h *Handler) entitled(ctx context.Context, token provider.Token, at standin
 		return s != "" && h.policy.action(s, at, now) == fallback
 	}
 	r, ok := parseRole(token.Role)
-	return ok && h.ours(ctx, r) && h.policy.entitled(r, token.Issued, at, now)
+	return ok && h.ours(ctx, r) && h.policy.stepsDown(r.situation) && h.policy.entitled(r, token.Issued, at, now)
 }

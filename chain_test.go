@@ -320,3 +320,35 @@ func (e *edge) healthKey(t *testing.T) (found string) {
 	})
 	return found
 }
+
+// Two directives share a provider, and one of them never steps down: what the other
+// one's fallback has given out must not open it.
+func TestProofOfAnotherDirectivesFallbackD126(t *testing.T) {
+	for _, c := range []struct {
+		name, lenient, strict string
+		err, probe            error
+		status                int
+		reason                string
+	}{
+		{"unreachable", "unreachable fallback", "unreachable deny", unavailable, unavailable, 503, "provider-unreachable"},
+		{"throttled", "throttled fallback", "throttled deny", quotaSpent, quotaSpent, 503, "throttled"},
+		{"misconfigured", "misconfigured fallback", "misconfigured deny", wrongKey, wrongKey, 503, "misconfigured"},
+		{"widget_blocked", "widget_blocked fallback", "widget_blocked deny", nil, nil, 403, "token-invalid"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lenient := chainSite(t, "failover {\n"+c.lenient+"\n}")
+			strict := strings.Replace(chainSite(t, "failover {\n"+c.strict+"\n}"), "/login*", "/strict*", 1)
+			strict, _, _ = strings.Cut(strict, "\treverse_proxy")
+			e := serve(t, strict+lenient)
+			world(t, c.err, c.probe, passed)
+			form := "fake-token=a"
+			if c.err == nil {
+				form = "captcha-blocked=1&captcha-seal=" + sealIn(t, e.browse("same-origin", "/login", formType, "a=1"))
+			}
+			p := e.post("/login", formType, form, "Sec-Fetch-Site", "same-origin").problem(t)
+			proof := solveIn(t, p.Captcha)
+			e.wantProblem(e.form("/strict", proof), c.status, c.reason)
+			e.wantForwarded(e.form("/login", proof))
+		})
+	}
+}

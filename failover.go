@@ -1,6 +1,7 @@
 package captcha
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -72,14 +73,26 @@ func (p policy) action(s situation, at standing, now time.Time) action {
 	if s == clientReported && p.tolerate > 0 && !at.lastEnd.IsZero() && now.Sub(at.lastEnd) < p.tolerate {
 		s = unreachable // the tail of an outage that we saw ourselves
 	}
-	a := p.actions[s]
-	if a == "" {
-		a = policyTable[s].standard
-	}
+	a := cmp.Or(p.actions[s], policyTable[s].standard)
 	if s == unreachable && p.overdue(at, now) {
 		a = p.then
 	}
 	return a
+}
+
+// stepsDown reports whether situation s may ever lead to a fallback here. What
+// another directive's policy has given out for it, in front of the same provider,
+// counts there only. It is pure.
+func (p policy) stepsDown(s situation) bool {
+	switch {
+	case cmp.Or(p.actions[s], policyTable[s].standard) == fallback:
+		return true
+	case s == unreachable:
+		return p.until > 0 && p.then == fallback
+	case s == clientReported: // see action: the tail of an outage
+		return p.tolerate > 0 && p.stepsDown(unreachable)
+	}
+	return false
 }
 
 // overdue reports whether an outage has lasted for longer than its first action.

@@ -111,3 +111,28 @@ func TestFallbackProofs(t *testing.T) {
 		}
 	}
 }
+
+// What never steps down has no use for a fallback's proof.
+func TestWhatStepsDownD126(t *testing.T) {
+	to := func(s situation, a action) policy { return policy{actions: map[situation]action{s: a}} }
+	for _, c := range []struct {
+		name string
+		p    policy
+		s    situation
+		want bool
+	}{
+		{"by default", policy{}, unreachable, true},
+		{"never by default", policy{}, widgetBlocked, false},
+		{"as written", to(widgetBlocked, fallback), widgetBlocked, true},
+		{"denied", to(unreachable, deny), unreachable, false},
+		{"at first", policy{until: time.Hour, then: deny}, unreachable, true},
+		{"in the end", policy{actions: map[situation]action{unreachable: deny}, until: time.Hour, then: fallback}, unreachable, true},
+		{"reported, tolerated", policy{tolerate: time.Minute}, clientReported, true},
+		{"reported, not tolerated", policy{}, clientReported, false},
+		{"reported, tolerated, denied", policy{actions: map[situation]action{unreachable: deny}, tolerate: time.Minute}, clientReported, false},
+	} {
+		if got := c.p.stepsDown(c.s); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
