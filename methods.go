@@ -41,8 +41,13 @@ func (h *Handler) protectsMethod(method string) bool {
 }
 
 // protectsOverride is protectsMethod for what an override asks for; in any case
-// and with surrounding space, because apps are lenient there.
+// and with surrounding space, because apps are lenient there. Of a list, some take
+// the first.
 func (h *Handler) protectsOverride(method string) bool {
+	first, _, list := strings.Cut(method, ",")
+	if list && h.protectsOverride(first) {
+		return true
+	}
 	method = strings.TrimSpace(method)
 	if method == "" || slices.ContainsFunc(safeMethods, func(m string) bool { return strings.EqualFold(m, method) }) {
 		return false
@@ -60,6 +65,7 @@ func (h *Handler) overriddenByQuery(query string) bool {
 		if len(name) <= len(overrideParam) {
 			continue
 		}
+		name, _, _ = strings.Cut(name, "%00") // for PHP it ends there, however broken the rest is
 		if name, err := url.QueryUnescape(name); err != nil || !namesOverride(name) {
 			continue
 		}
@@ -71,9 +77,9 @@ func (h *Handler) overriddenByQuery(query string) bool {
 }
 
 // namesOverride compares a name as the laxest parsers do: in any case, without the
-// space before it and what stands behind a NUL, and with PHP's underscores.
+// space before it, and with PHP's underscores.
 func namesOverride(name string) bool {
-	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "\x00")
+	name = strings.TrimLeft(name, " ")
 	return name != "" && strings.IndexByte("_.[", name[0]) >= 0 && strings.EqualFold(name[1:], overrideParam)
 }
 

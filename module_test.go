@@ -56,6 +56,7 @@ func TestMethodOverrideIsTreatedAsThatMethodD27(t *testing.T) {
 		// as PHP reads them
 		{"/login?.method=DELETE", "", ""},
 		{"/login?%20_method%00x=DELETE", "", ""},
+		{"/login?_method%00%zz=DELETE", "", ""},
 	} {
 		r := e.do(e.request("GET", c.path, "", "", c.header, c.value))
 		e.wantProblem(r, 403, "token-missing")
@@ -63,6 +64,11 @@ func TestMethodOverrideIsTreatedAsThatMethodD27(t *testing.T) {
 	for _, path := range []string{"/login?_method=GET", "/login?method=POST", "/login?_method", "/login?_methods=POST", "/login?x_method=POST"} {
 		e.wantForwarded(e.do(e.request("GET", path, "", "")))
 	}
+	e.load("", strings.Replace(small, "captcha /login* {", "captcha /login* {\nmethods DELETE", 1))
+	for _, value := range []string{"DELETE", "delete, GET", "DELETE,"} { // Express takes the first
+		e.wantProblem(e.post("/login", formType, "a=1", "X-HTTP-Method-Override", value), 403, "token-missing")
+	}
+	e.wantForwarded(e.post("/login", formType, "a=1", "X-HTTP-Method-Override", "GET, PUT"))
 }
 
 func TestTokenOpensOneRequestD51(t *testing.T) {
