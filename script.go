@@ -61,20 +61,24 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) 
 	if err != nil {
 		return h.fault(w, r, err, now)
 	}
-	if f.status == statusPassed {
-		if err = h.grantOnce(w, r, c, now); err == nil {
-			h.observe(r, nil, f, decision{verb: verbForward})
-			w.Header().Set("Cache-Control", "no-store")
-			w.WriteHeader(http.StatusNoContent)
-			return nil
-		}
-		h.trouble.Warn("no one-time clearance could be signed", zap.Error(err))
-		f = refused(http.StatusServiceUnavailable, reasonTryAgain)
-	}
 	d := decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+	if d.verb == verbForward { // passed, or let in by policy as the request itself would be
+		if err = h.grantOnce(w, r, c, now); err != nil {
+			h.trouble.Warn("no one-time clearance could be signed", zap.Error(err))
+			d = tryLater
+		}
+	}
+	if d.failover != "" && d.verb == verbForward {
+		f.status, f.reason = statusFailover, d.reason
+	}
 	h.settle(r.Context(), f, d)
 	h.observe(r, nil, f, d)
-	return h.newAnswer(w, r, d, now).problem()
+	if d.verb != verbForward {
+		return h.newAnswer(w, r, d, now).problem()
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // judgeRedeem verifies the token and opens the seal of a redemption.
