@@ -352,3 +352,21 @@ func TestProofOfAnotherDirectivesFallbackD126(t *testing.T) {
 		})
 	}
 }
+
+// Nor does a directive in mode signal, which lets everything on, decide for one that
+// enforces another policy.
+func TestProofThatSignalTookD126(t *testing.T) {
+	signal, _, _ := strings.Cut(chainSite(t, "mode signal"), "\treverse_proxy")
+	for options, want := range map[string]int{"": 200, "failover {\nunreachable deny\n}": 503, "fallback off": 503} {
+		enforce := chainSite(t, options)
+		if options == "fallback off" {
+			enforce = strings.Replace(enforce, "fallback pow {\n\t\t\tdifficulty 1000\n\t\t}", "", 1)
+		}
+		e := serve(t, "route {\n"+signal+enforce+"\n}")
+		world(t, unavailable, unavailable, provider.Verdict{})
+		e.fake("a") // the outage begins
+		if r := e.form("/login", e.token("/login")); r.StatusCode != want {
+			t.Errorf("%q: %s %s, want %d", options, r.Status, r.body, want)
+		}
+	}
+}

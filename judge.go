@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-captcha/caddy-captcha/provider"
 )
 
 // judge finds out about a protected request what there is to know.
@@ -22,7 +24,7 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o *outcome, now 
 		return h.judgeCleared(w, r, now)
 	}
 	if o.hasAsked(h.chain[0]) { // mode signal has asked the same provider
-		return h.judgePage(r, o.judged.found, o.judged.finding, now)
+		return h.judgePage(r, o.judged.found, h.adopt(r.Context(), o.judged.finding), now)
 	}
 	fd, err := h.extract(w, r)
 	no, isBad := errors.AsType[*badRequest](err)
@@ -51,6 +53,23 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o *outcome, now 
 		f.situation = h.chain[0].standing(time.Now()).situation()
 	}
 	return f, fd, nil
+}
+
+// adopt takes over what mode signal has found. It has its own policy: a fallback's
+// proof that it was content with must count here, too.
+func (h *Handler) adopt(ctx context.Context, f finding) finding {
+	if f.proof == nil {
+		return f
+	}
+	now := time.Now()
+	at := h.chain[0].standing(now)
+	mine := slices.ContainsFunc(h.chain[1:], func(l *link) bool { return l.identity == f.by.identity })
+	if mine && h.entitled(ctx, *f.proof, at, now) {
+		return f
+	}
+	f = failed(provider.TokenInvalid)
+	f.situation = at.situation()
+	return f
 }
 
 // unsolved is the finding on a page of ours that comes back without a token: its

@@ -48,6 +48,7 @@ type finding struct {
 	by        *link     // who judged the token; nil where nobody did
 	score     *float64
 	word      *provider.Token // claimed on the client's word alone: see settle
+	proof     *provider.Token // of a fallback that passed: see adopt
 }
 
 func failed(reason provider.Reason) finding {
@@ -83,7 +84,11 @@ func (h *Handler) verify(client context.Context, req provider.Request, fd found)
 			return failed(provider.TokenInvalid)
 		}
 		req.Down = false
-		return h.spend(ctx, l, req, token)
+		if f = h.spend(ctx, l, req, token); f.status == statusPassed {
+			proof := token
+			f.proof = &proof
+		}
+		return f
 	}
 	if token.Role != "" { // a fallback's proof is never a primary's
 		return failed(provider.TokenInvalid)
