@@ -66,14 +66,6 @@ func (h *Handler) reportFailover(r *http.Request, d decision) {
 	}
 }
 
-// sampled is a logger that writes the first lines of each span of time, and then
-// one in so many.
-func sampled(logger *zap.Logger, span time.Duration, first, oneIn int) *zap.Logger {
-	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return zapcore.NewSamplerWithOptions(core, span, first, oneIn)
-	}))
-}
-
 // reportUnknown logs a code that a provider's protocol does not have: a sample,
 // as clients may bring it about. What a provider wrote goes into the
 // log without the token, and bounded.
