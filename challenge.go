@@ -66,7 +66,7 @@ func (a *answer) write(f found) error {
 // pageFor says what a page may do with what it carries (DESIGN.md, promise 8).
 func pageFor(r *http.Request, c *carried) web.Page {
 	switch {
-	case c.From == elsewhere && !https(r):
+	case c.anotherSite() && !https(r):
 		// the clearance would need SameSite=None, which needs https
 		return web.Page{Kind: web.Stop, InsecureElsewhere: true}
 	case c.Once:

@@ -141,7 +141,8 @@ func (h *Handler) grantClearance(w http.ResponseWriter, r *http.Request, now tim
 }
 
 // grantOnce gives the visitor a one-time clearance for what was sealed. Only
-// after a post from another site must the cookie travel with such a post.
+// after a post from another site must the cookie travel with such a post, which
+// browsers allow on https alone.
 func (h *Handler) grantOnce(w http.ResponseWriter, r *http.Request, c *carried, now time.Time) error {
 	binding := h.bindOnce(r, c.Method)
 	value, err := h.newPass(r.Context(), binding, now, onceTTL)
@@ -149,7 +150,7 @@ func (h *Handler) grantOnce(w http.ResponseWriter, r *http.Request, c *carried, 
 		return err
 	}
 	mode := http.SameSiteLaxMode
-	if c.From == elsewhere {
+	if c.From == elsewhere && https(r) {
 		mode = http.SameSiteNoneMode
 	}
 	name := h.onceCookie(r, binding)

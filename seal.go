@@ -41,6 +41,13 @@ type carried struct {
 // returns reports whether a page may bring the request back by itself.
 func (c *carried) returns() bool { return !c.Once && c.From != elsewhere }
 
+// anotherSite reports whether the request is known to come from another site: it
+// names one, or its browser says so. On plain http, without Sec-Fetch-Site, a page
+// of the site's own with "Referrer-Policy: no-referrer" cannot be told either.
+func (c *carried) anotherSite() bool {
+	return c.From == elsewhere && (c.Origin != "" || c.Header.Get("Sec-Fetch-Site") == "cross-site")
+}
+
 // release gives back what c holds.
 func (c *carried) release() {
 	if c.free != nil {

@@ -146,6 +146,48 @@ func TestCrossSitePostIsNeverSubmittedAgainD76(t *testing.T) {
 	}
 }
 
+// A page with "Referrer-Policy: no-referrer" sends "Origin: null", and on plain http
+// browsers send no Sec-Fetch-Site: its visitors must not be locked out.
+func TestPlainHTTPFormFromNowhereKnownGetsAOneTimeClearance(t *testing.T) {
+	for name, headers := range map[string][]string{
+		"Origin: null":               {"Origin", "null"},
+		"no header at all":           nil,
+		"opened by the visitor":      {"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate"},
+		"a sibling that hides":       {"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate", "Origin", "null"},
+		"a word nobody knows so far": {"Sec-Fetch-Site", "lunar", "Sec-Fetch-Mode", "navigate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := serve(t, small)
+			page := e.post("/login", formType, "a=1", append([]string{"Accept", "text/html"}, headers...)...)
+			text := "altcha=" + url.QueryEscape(e.token("/login")) + "&captcha-seal=" + sealIn(t, page)
+			r := e.post("/login", formType, text, "Captcha-Redeem", "1", "Origin", e.url)
+			if r.StatusCode != 204 || len(r.Cookies()) != 1 {
+				t.Fatalf("%s, cookies %v: %s", r.Status, r.Cookies(), r.body)
+			}
+			c := r.Cookies()[0]
+			if c.SameSite != http.SameSiteLaxMode { // browsers want https for None; and another site's post must not have it
+				t.Errorf("cookie %v", c)
+			}
+			sameBytes(t, e.wantForwarded(e.post("/login", formType, "a=1", "Cookie", c.Name+"="+c.Value)).Body, "a=1")
+		})
+	}
+}
+
+func TestPlainHTTPFormFromAnotherSiteGetsNoWayThrough(t *testing.T) {
+	for name, headers := range map[string][]string{
+		"by its origin":         {"Origin", "https://evil.example"},
+		"by its referrer":       {"Referer", "https://evil.example/page"},
+		"by the browser's word": {"Origin", "null", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := serve(t, small).post("/login", formType, "a=1", append([]string{"Accept", "text/html"}, headers...)...)
+			if r.StatusCode != 403 || strings.Contains(string(r.body), "captcha-seal") {
+				t.Errorf("%s: %.500s", r.Status, r.body)
+			}
+		})
+	}
+}
+
 func TestSealExpires(t *testing.T) {
 	h := &Handler{scope: "s", sealer: testRing(t).Sealer("seal")}
 	r, _ := http.NewRequest("POST", "http://example.com/login", nil)
