@@ -152,7 +152,11 @@ func (a *App) Validate() error {
 	if a.StoreFailure != failureLocal && a.StoreFailure != failureDeny {
 		return fmt.Errorf("store_failure must be local or deny, got %q", a.StoreFailure)
 	}
-	if r := time.Duration(a.Keys.Rotate); r < time.Hour {
+	return a.Keys.validate()
+}
+
+func (k *KeysConfig) validate() error {
+	if r := time.Duration(k.Rotate); r < time.Hour {
 		return fmt.Errorf("keys: rotate must be at least 1h, got %s", r)
 	}
 	return nil

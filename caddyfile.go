@@ -1,6 +1,7 @@
 package captcha
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -130,7 +131,24 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("captcha takes a matcher and a block, got %q; a matcher begins with / or @, or is *", d.Val())
 	}
-	return eachOption(d, 0, func(option string) error { return h.unmarshalOption(d, option) })
+	err := eachOption(d, 0, func(option string) error {
+		if err := h.unmarshalOption(d, option); err != nil {
+			return err
+		}
+		return located(d, h.checkWritten())
+	})
+	if err != nil {
+		return err
+	}
+	return located(d, h.asWritten().validateBuffers())
+}
+
+// located adds the line to an error.
+func located(d *caddyfile.Dispenser, err error) error {
+	if err == nil {
+		return nil
+	}
+	return d.WrapErr(err)
 }
 
 // repeatable are the options that may be written more than once.
@@ -197,8 +215,9 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, option string) (err er
 }
 
 func parseProvider(d *caddyfile.Dispenser) (json.RawMessage, error) {
+	option := d.Val() // provider or fallback
 	if !d.NextArg() {
-		return nil, d.Err("provider needs a name; write provider pow")
+		return nil, d.Errf("%s needs a name; write %s pow", option, option)
 	}
 	name := d.Val()
 	id := provider.Namespace + "." + name
@@ -226,6 +245,9 @@ func providerNames() []string {
 func parseMethods(d *caddyfile.Dispenser) ([]string, error) {
 	methods, err := parseTexts(d, "a method, such as POST")
 	for i, m := range methods {
+		if placeholders(m) {
+			return nil, tooLate(d, "methods", m)
+		}
 		methods[i] = strings.ToUpper(m)
 		if slices.Contains(safeMethods, methods[i]) {
 			return nil, d.Errf("methods: %s is a safe method and is never protected; leave it out", methods[i])
@@ -309,9 +331,14 @@ func parseValue(d *caddyfile.Dispenser, want string) (option, value string, err 
 	option = d.Val()
 	value, err = parseText(d, want)
 	if err == nil && strings.HasPrefix(value, "{") {
-		err = d.Errf("%s: numbers, durations, sizes and keywords are read when the Caddyfile is adapted; write {$NAME} instead of %s", option, value)
+		err = tooLate(d, option, value)
 	}
 	return option, value, err
+}
+
+// tooLate refuses a placeholder that would resolve when the config is loaded.
+func tooLate(d *caddyfile.Dispenser, option, value string) error {
+	return d.Errf("%s: numbers, durations, sizes and keywords are read when the Caddyfile is adapted; write {$NAME} instead of %s", option, value)
 }
 
 func parseKeyword(d *caddyfile.Dispenser, words ...string) (string, error) {
@@ -348,13 +375,18 @@ func parseSize(d *caddyfile.Dispenser) (int64, error) {
 
 func duration(d *caddyfile.Dispenser, option, value string) (caddy.Duration, error) {
 	if strings.HasPrefix(value, "{") {
-		return 0, d.Errf("%s: numbers, durations, sizes and keywords are read when the Caddyfile is adapted; write {$NAME} instead of %s", option, value)
+		return 0, tooLate(d, option, value)
 	}
 	dur, err := caddy.ParseDuration(value)
 	if err != nil || dur <= 0 {
-		return 0, d.Errf("%s must be a duration, such as 1h, got '%s'", option, value)
+		return 0, d.Errf("%s must be a duration, such as %s, got '%s'", option, cmp.Or(exampleOf[option], "1h"), value)
 	}
 	return caddy.Duration(dur), nil
+}
+
+// exampleOf has the options for which an hour would not do.
+var exampleOf = map[string]string{
+	"verify_timeout": "5s", "timeout": "2s", "poll": "10s", "request": "5s", "grace": "5m", "tolerate": "15m", "rotate": "30d",
 }
 
 var _ caddyfile.Unmarshaler = (*Handler)(nil)

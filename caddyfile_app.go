@@ -16,6 +16,7 @@ func init() {
 // parseGlobal reads the global option of the name captcha.
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
+		d.Next() // to the option's name, for its line
 		return nil, d.Err("the global option captcha is already specified: write it once")
 	}
 	app := new(App)
@@ -86,8 +87,10 @@ func parseKeys(d *caddyfile.Dispenser) (*KeysConfig, error) {
 		if option != "rotate" {
 			return d.Errf("unrecognized subdirective '%s': keys has rotate", option)
 		}
-		keys.Rotate, err = parseDuration(d)
-		return err
+		if keys.Rotate, err = parseDuration(d); err != nil {
+			return err
+		}
+		return located(d, keys.validate())
 	})
 }
 

@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -14,6 +15,9 @@ func (h *Handler) parseFallback(d *caddyfile.Dispenser) error {
 		if d.Val() == "off" {
 			if h.FallbacksRaw != nil {
 				return d.Err("fallback off stands alone: leave the other fallback out")
+			}
+			if d.NextArg() {
+				return d.Errf("fallback off stands alone, got '%s' too", d.Val())
 			}
 			h.FallbacksRaw = []json.RawMessage{}
 			return nil
@@ -58,8 +62,12 @@ func parseBypassCheck(d *caddyfile.Dispenser) (*BypassCheck, error) {
 	case b.Mode == checkRequest && len(args) == 2:
 		b.TTL, err = duration(d, "request", args[1])
 	case b.Mode == checkPoll && len(args) == 1, b.Mode == checkRequest && len(args) == 1, b.Mode == checkPassive && len(args) == 1:
+	case placeholders(b.Mode):
+		err = tooLate(d, "bypass_check", b.Mode)
+	case b.Mode == checkPassive:
+		err = d.Errf("bypass_check passive takes no duration, got '%s'; write poll %s to probe in the background", args[1], args[1])
 	default:
-		err = d.Errf("bypass_check must be poll <interval>, request <ttl> or passive, got '%s'", b.Mode)
+		err = d.Errf("bypass_check must be poll <interval>, request <ttl> or passive, got '%s'", strings.Join(args, " "))
 	}
 	if err != nil {
 		return nil, err
@@ -118,6 +126,9 @@ func actionOf(d *caddyfile.Dispenser, s situation, word string) (action, error) 
 			return "", d.WrapErr(err)
 		}
 		return a, nil
+	}
+	if placeholders(word) {
+		return "", tooLate(d, string(s), word)
 	}
 	return "", d.Errf("%s: '%s' is not an action; write allow, deny, challenge or fallback", s, word)
 }

@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -83,6 +84,7 @@ func parseInject(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 			return nil, err
 		}
 		if !slices.Contains(methods, "GET") {
+			h.Next() // to the name again, for its line
 			return nil, h.Errf("captcha_inject rewrites pages, and browsers get pages by GET, which this matcher does not match; leave the method out of it")
 		}
 	}
@@ -168,6 +170,7 @@ func (i *Injector) unmarshal(d *caddyfile.Dispenser, scope *string) error {
 			}
 		case "action":
 			i.Action, err = parseTexts(d, "a path pattern, such as /login*")
+			err = cmp.Or(err, located(d, validateActions(literals(i.Action))))
 		case "scope":
 			*scope, err = parseText(d, "the name that a captcha directive has in clearance … { scope NAME }")
 		default:

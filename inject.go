@@ -103,9 +103,9 @@ func (i *Injector) Provision(ctx caddy.Context) error {
 		if err := resolveText("action", &actions[n]); err != nil {
 			return err
 		}
-		if !strings.HasPrefix(actions[n], "/") && !strings.HasPrefix(actions[n], "*") {
-			return fmt.Errorf("action: %q is not a path pattern; it begins with / or *, such as /login*", actions[n])
-		}
+	}
+	if err := validateActions(actions); err != nil {
+		return err
 	}
 	if len(actions) > 0 {
 		i.actions = actions
@@ -114,6 +114,15 @@ func (i *Injector) Provision(ctx caddy.Context) error {
 		}
 	}
 	return i.compose(chain, http.CanonicalHeaderKey(header), forms, actions)
+}
+
+func validateActions(actions []string) error {
+	for _, a := range actions {
+		if !strings.HasPrefix(a, "/") && !strings.HasPrefix(a, "*") {
+			return fmt.Errorf("action: %q is not a path pattern; it begins with / or *, such as /login*", a)
+		}
+	}
+	return nil
 }
 
 // loadChain loads the primary provider and its fallbacks. None of them is watched:

@@ -17,9 +17,13 @@ import (
 //		header          <name> <value>
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return p.UnmarshalBlock(d, "altcha",
+	err := p.UnmarshalBlock(d, "altcha",
 		outbound.TextOption("hmac_key", &p.HMACKey, "a key"),
 		outbound.TextOption("challenge_url", &p.ChallengeURL, "a URL"),
 		outbound.TextOption("script_url", &p.ScriptURL, "a URL"),
 	)
+	if err != nil {
+		return err
+	}
+	return outbound.Located(d, p)
 }

@@ -23,7 +23,10 @@ import (
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	id, key, urls := p.options()
 	digest := outbound.Option{Name: "digest", Read: p.unmarshalDigest}
-	return p.UnmarshalBlock(d, "geetest", append([]outbound.Option{id, key, digest}, urls...)...)
+	if err := p.UnmarshalBlock(d, "geetest", append([]outbound.Option{id, key, digest}, urls...)...); err != nil {
+		return err
+	}
+	return outbound.Located(d, p)
 }
 
 func (p *Provider) unmarshalDigest(d *caddyfile.Dispenser) error {
@@ -56,7 +59,10 @@ func (p *Provider) unmarshalDigest(d *caddyfile.Dispenser) error {
 //	}
 func (p *Provider4) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	id, key, urls := p.options()
-	return p.UnmarshalBlock(d, "geetest4", append([]outbound.Option{id, key}, urls...)...)
+	if err := p.UnmarshalBlock(d, "geetest4", append([]outbound.Option{id, key}, urls...)...); err != nil {
+		return err
+	}
+	return outbound.Located(d, p)
 }
 
 // options are those of both versions.

@@ -30,7 +30,7 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		o.Useless = !useful
 		return o
 	}
-	return p.UnmarshalBlock(d, p.name,
+	err := p.UnmarshalBlock(d, p.name,
 		text("site_key", &p.SiteKey, "a key"),
 		text("secret_key", &p.SecretKey, "a key"),
 		text("verify_url", &p.VerifyURL, "a URL"),
@@ -41,6 +41,10 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		where(p.preset.hostname != "", outbound.Option{Name: "hostname", Read: p.unmarshalHostname}),
 		where(p.preset.score != "", outbound.ScoreOption("min_score", &p.MinScore, checkScore)),
 	)
+	if err != nil {
+		return err
+	}
+	return outbound.Located(d, p)
 }
 
 func (p *Provider) unmarshalHostname(d *caddyfile.Dispenser) error {

@@ -23,7 +23,7 @@ import (
 //		header          <name> <value>
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return p.UnmarshalBlock(d, "trustcaptcha",
+	err := p.UnmarshalBlock(d, "trustcaptcha",
 		outbound.TextOption("site_key", &p.SiteKey, "a UUID"),
 		outbound.TextOption("api_key", &p.APIKey, "a key"),
 		outbound.TextOption("api_url", &p.APIURL, "a URL"),
@@ -32,6 +32,10 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		outbound.TextOption("captcha_id", &p.CaptchaID, "a UUID"),
 		outbound.Option{Name: "client_failover", Read: p.unmarshalClientFailover},
 	)
+	if err != nil {
+		return err
+	}
+	return outbound.Located(d, p)
 }
 
 func (p *Provider) unmarshalClientFailover(d *caddyfile.Dispenser) error {

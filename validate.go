@@ -1,0 +1,125 @@
+package captcha
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
+	"github.com/caddy-captcha/caddy-captcha/web"
+)
+
+// reservedHeaders cannot carry a token.
+var reservedHeaders = []string{"Captcha-Request", "Captcha-Redeem", "Captcha-Required", "Cookie", "Authorization", "Content-Type", "Content-Length", "Host", "Origin"}
+
+var (
+	validToken = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	validScope = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+)
+
+// Validate checks the final values.
+func (h *Handler) Validate() error {
+	if primary := h.chain[0]; len(h.tokenFields) > 0 && len(primary.fields) != 1 {
+		return fmt.Errorf("token_field: a token of %s has %d fields; this works with one-field providers only, leave it out",
+			primary.name, len(primary.fields))
+	}
+	return errors.Join(h.validateOptions(), h.validateBuffers(), h.app.validateChecks())
+}
+
+// validateOptions checks each option by itself.
+func (h *Handler) validateOptions() error {
+	if h.Mode != modeEnforce && h.Mode != modeSignal {
+		return fmt.Errorf("mode must be enforce or signal, got %q", h.Mode)
+	}
+	if h.VerifyTimeout < 0 || time.Duration(h.VerifyTimeout) > time.Minute {
+		return fmt.Errorf("verify_timeout must be at most 1m, got %s", time.Duration(h.VerifyTimeout))
+	}
+	if h.MaxBuffer < minMaxBuffer {
+		return fmt.Errorf("max_buffer must be at least 1KiB, got %d bytes", h.MaxBuffer)
+	}
+	if h.MaxReplay < 0 || h.MaxReplay > maxMaxReplay {
+		return fmt.Errorf("max_replay must be between 0 and 64MiB, got %d bytes", h.MaxReplay)
+	}
+	return errors.Join(h.validateMethods(), h.validateToken(), h.BypassCheck.validate(), h.validateClearance(), h.validateOrigins(), h.validateChallenge())
+}
+
+// validateBuffers checks two options that limit each other.
+func (h *Handler) validateBuffers() error {
+	if h.MaxBody < h.MaxBuffer {
+		return fmt.Errorf("max_body (%d bytes) must not be smaller than max_buffer (%d bytes)", h.MaxBody, h.MaxBuffer)
+	}
+	return nil
+}
+
+func (h *Handler) validateMethods() error {
+	for _, m := range h.Methods {
+		if slices.ContainsFunc(safeMethods, func(s string) bool { return strings.EqualFold(s, m) }) {
+			return fmt.Errorf("methods: %s is a safe method and is never protected; leave it out", m)
+		}
+		if !validToken.MatchString(m) {
+			return fmt.Errorf("methods: %q is not a method", m)
+		}
+	}
+	return nil
+}
+
+// validateToken checks where a token may be.
+func (h *Handler) validateToken() error {
+	switch {
+	case !validToken.MatchString(h.tokenHeader):
+		return fmt.Errorf("token_header: %q is not the name of a header", h.tokenHeader)
+	case forged(h.tokenHeader) || slices.Contains(reservedHeaders, h.tokenHeader):
+		return fmt.Errorf("token_header: %s has another meaning; write another name", h.tokenHeader)
+	case slices.Contains(h.tokenFields, sealField) || slices.Contains(h.tokenFields, blockedField):
+		return fmt.Errorf("token_field: %s and %s are the challenge page's own fields; write another name", sealField, blockedField)
+	}
+	return nil
+}
+
+func (h *Handler) validateClearance() error {
+	c := h.Clearance
+	switch d := time.Duration(c.Duration); {
+	case d != 0 && d < time.Second:
+		return fmt.Errorf("clearance: the duration must be at least 1s, got %s", d)
+	case d > keyring.MaxLifetime:
+		return fmt.Errorf("clearance: the duration must be at most 30d, got %s", d)
+	case c.Uses < 0:
+		return fmt.Errorf("clearance: uses must not be negative, got %d", c.Uses)
+	case c.Uses > 0 && d == 0:
+		return errors.New("clearance: uses needs a duration; write clearance 1h")
+	case c.Bind != bindIP && c.Bind != bindNone:
+		return fmt.Errorf("clearance: bind must be ip or none, got %q", c.Bind)
+	case !validScope.MatchString(h.scope):
+		return fmt.Errorf("clearance: scope must be 1 to 64 letters, digits, - and _, got %q", h.scope)
+	case !validToken.MatchString(h.cookie) || strings.TrimPrefix(h.cookie, "__Host-") == "":
+		return fmt.Errorf("clearance: cookie %q is not the beginning of a cookie's name", h.cookie)
+	}
+	return nil
+}
+
+func (h *Handler) validateOrigins() error {
+	for _, o := range h.origins {
+		u, err := url.Parse(o)
+		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.Scheme+"://"+strings.ToLower(u.Host) != o {
+			return fmt.Errorf("cors: %q is not an origin; write https://app.example.com, without a path", o)
+		}
+		if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+			return fmt.Errorf("cors: a browser leaves the default port out; write %s://%s", u.Scheme, u.Hostname())
+		}
+	}
+	return nil
+}
+
+func (h *Handler) validateChallenge() error {
+	if h.contact == "" {
+		return nil
+	}
+	if err := web.ValidateContact(h.contact); err != nil {
+		return fmt.Errorf("challenge: contact: %w", err)
+	}
+	return nil
+}
