@@ -172,6 +172,31 @@ func (e *edge) guardian(t *testing.T, g *gateway) *Handler {
 	return h
 }
 
+// oddAnswers answers verifications with one kind of trouble after the other, and
+// probes as the provider does.
+func oddAnswers() func(providertest.Call, int) (int, string) {
+	var n atomic.Int64
+	answers := []struct {
+		status int
+		text   string
+	}{
+		{500, `{"success":true`},
+		{429, `{}`},
+		{403, `{"success":false,"error-codes":["invalid-input-secret"]}`},
+		{200, `<html>`},
+		{200, `{"success":"true","seccode":1,"verificationPassed":"true","error_code":"00"}`},
+		{200, `{"success":false,"error-codes":["internal-error"],"error_code":"31"}`},
+		{}, // its own
+	}
+	return func(_ providertest.Call, what int) (int, string) {
+		if what != callVerify {
+			return 0, ""
+		}
+		a := answers[n.Add(1)%int64(len(answers))]
+		return a.status, a.text
+	}
+}
+
 // The same over the wire: what a client sends makes the real providers' far ends
 // answer with 500, 429, 403, nonsense or nothing, or is nonsense itself.
 func TestHostileRequestsMoveNothingD36D45(t *testing.T) {
@@ -179,27 +204,7 @@ func TestHostileRequestsMoveNothingD36D45(t *testing.T) {
 	var gates []*gateway
 	for _, kind := range []string{"turnstile", "trustcaptcha", "geetest"} {
 		g := newGateway(t, kind)
-		var n atomic.Int64
-		g.set(func(_ providertest.Call, what int) (int, string) {
-			if what != callVerify {
-				return 0, ""
-			}
-			switch n.Add(1) % 7 {
-			case 0:
-				return 500, `{"success":true`
-			case 1:
-				return 429, `{}`
-			case 2:
-				return 403, `{"success":false,"error-codes":["invalid-input-secret"]}`
-			case 3:
-				return 200, `<html>`
-			case 4:
-				return 200, `{"success":"true","seccode":1,"verificationPassed":"true","error_code":"00"}`
-			case 5:
-				return 200, `{"success":false,"error-codes":["internal-error"],"error_code":"31"}`
-			}
-			return 0, ""
-		})
+		g.set(oddAnswers())
 		more := []string{}
 		if kind == "trustcaptcha" {
 			more = append(more, "client_failover")

@@ -135,30 +135,62 @@ func attackTests(t *testing.T) map[string]map[string]bool {
 	return tests
 }
 
-// goAttacks finds the ids in the names of a file's tests and subtests.
+// goAttacks finds the ids in the names of a file's tests and subtests: in what a
+// test says, and in the tables and helpers of its file that it uses.
 func goAttacks(t *testing.T, path string, note func(id, name, path string)) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, decl := range file.Decls {
-		f, ok := decl.(*ast.FuncDecl)
-		if !ok || f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") && !strings.HasPrefix(f.Name.Name, "Fuzz") {
+	declared := declarations(file)
+	for name, decl := range declared {
+		if !strings.HasPrefix(name, "Test") && !strings.HasPrefix(name, "Fuzz") {
 			continue
 		}
-		if m := inName.FindStringSubmatch(f.Name.Name); m != nil {
+		if m := inName.FindStringSubmatch(name); m != nil {
 			for _, id := range oneOfName.FindAllStringSubmatch(m[1], -1) {
-				note("D-"+id[1], f.Name.Name, filepath.ToSlash(path))
+				note("D-"+id[1], name, filepath.ToSlash(path))
 			}
 		}
-		ast.Inspect(f.Body, func(n ast.Node) bool {
-			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				for id := range strings.FieldsSeq(inText.FindString(strings.Trim(lit.Value, "`\""))) {
-					note(id, f.Name.Name, filepath.ToSlash(path))
+		seen := make(map[ast.Node]bool)
+		var look func(ast.Node) bool
+		look = func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				if n.Kind == token.STRING {
+					for id := range strings.FieldsSeq(inText.FindString(strings.Trim(n.Value, "`\""))) {
+						note(id, name, filepath.ToSlash(path))
+					}
+				}
+			case *ast.Ident:
+				if used := declared[n.Name]; used != nil && !seen[used] {
+					seen[used] = true
+					ast.Inspect(used, look)
 				}
 			}
 			return true
-		})
+		}
+		ast.Inspect(decl, look)
 	}
+}
+
+// declarations are the functions and variables of a file, by name.
+func declarations(file *ast.File) map[string]ast.Node {
+	found := make(map[string]ast.Node)
+	for _, decl := range file.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil {
+				found[d.Name.Name] = d.Body
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				if v, ok := spec.(*ast.ValueSpec); ok && len(v.Names) == 1 && len(v.Values) == 1 {
+					found[v.Names[0].Name] = v.Values[0]
+				}
+			}
+		}
+	}
+	return found
 }

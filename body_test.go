@@ -118,58 +118,65 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// part is a multipart body of one part, whose boundary is that of multi.
+func part(header, value string) string {
+	return "--B\r\n" + header + "\r\n\r\n" + value + "\r\n--B--\r\n"
+}
+
+const multi = "multipart/form-data; boundary=B"
+
+// ambiguous are requests that somebody could read in another way than the edge,
+// or whose token is none.
+var ambiguous = []struct {
+	name, contentType, body string
+	status                  int
+	reason                  string
+}{
+	{"D-03 two values", formType, "altcha=a&altcha=b", 400, "bad-request"},
+	{"D-04 array", formType, "altcha=a&altcha[]=b", 400, "bad-request"},
+	{"D-04 case", formType, "Altcha=b", 400, "bad-request"},
+	{"D-09 RFC 2231 name", multi, part(`Content-Disposition: form-data; name*=utf-8''altcha`, "a"), 400, "bad-request"},
+	{"D-10 token as a file", multi, part(`Content-Disposition: form-data; name="altcha"; filename="x"`, "a"), 400, "bad-request"},
+	{"D-11 transfer encoding", multi, part("Content-Disposition: form-data; name=altcha\r\nContent-Transfer-Encoding: base64", "YQ=="), 400, "bad-request"},
+	{"D-08 preamble", multi, "hello\r\n" + part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
+	{"D-08 part in a preamble", multi, "--A\r\n\r\n" + part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
+	{"D-08 part behind the end", multi, "--B--\r\n--B\r\nContent-Disposition: form-data; name=\"altcha\"\r\n\r\na\r\n--B--\r\n", 400, "bad-request"},
+	{"D-08 two boundaries", multi + "; boundary=C", part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
+	{"D-08 boundary in pieces", "multipart/form-data; boundary*0=B", part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
+	{"D-08 long boundary", "multipart/form-data; boundary=" + strings.Repeat("B", 71), "", 400, "bad-request"},
+	{"D-08 bare line feeds", multi, strings.ReplaceAll(part(`Content-Disposition: form-data; name="altcha"`, "a"), "\r\n", "\n"), 400, "bad-request"},
+	{"D-13 no final boundary", multi, "--B\r\nContent-Disposition: form-data; name=\"altcha\"\r\n\r\na\r\n", 400, "bad-request"},
+	{"D-16 deep JSON", "application/json", strings.Repeat("[", 65), 400, "bad-request"},
+	{"D-16 many members", "application/json", "{" + strings.Repeat(`"a":1,`, 10_000) + `"altcha":"a"}`, 400, "bad-request"},
+	{"D-16 long key", "application/json", `{"` + strings.Repeat("k", 1025) + `":1}`, 400, "bad-request"},
+	{"D-17 escape", formType, "altcha=%4", 400, "bad-request"},
+	{"D-17 NUL", formType, "altcha=a%00b", 403, "token-invalid"},
+	{"D-17 overlong", formType, "altcha=%c0%af", 403, "token-invalid"},
+	{"D-17 UTF-16", formType + "; charset=utf-16", "altcha=a", 415, "unsupported-encoding"},
+	{"D-17 UTF-7", formType + "; charset=utf-7", "altcha=a", 415, "unsupported-encoding"},
+	{"D-17 charset in the form", formType, "_charset_=utf-16&altcha=a", 400, "bad-request"},
+	{"D-04 NUL", formType, "altcha%00=b", 400, "bad-request"},
+	{"D-04 space", formType, "altcha+=b", 400, "bad-request"},
+	{"D-04 semicolon", formType, "a=1;altcha=b", 400, "bad-request"},
+	{"D-22 placeholder", formType, "altcha=undefined", 403, "token-invalid"},
+	{"D-95 parts", multi, strings.Repeat("--B\r\n\r\n\r\n", 4097) + "--B--", 400, "bad-request"},
+	{"D-95 pairs", formType, strings.Repeat("a&", 10_000) + "altcha=b", 400, "bad-request"},
+	{"D-95 name", formType, strings.Repeat("n", 1025) + "=1", 400, "bad-request"},
+	{"D-14 duplicate keys", "application/json", `{"altcha":"a","altcha":"b"}`, 400, "bad-request"},
+	{"D-14 case variant", "application/json", `{"altcha":"a","ALTCHA":"b"}`, 400, "bad-request"},
+	{"D-14 trailing", "application/json", `{"altcha":"a"}{}`, 400, "bad-request"},
+	{"charset", formType + "; charset=utf-16", "altcha=a", 415, "unsupported-encoding"},
+	{"no boundary", "multipart/form-data", "altcha=a", 400, "bad-request"},
+	{"D-06 a type that is not parsed", "text/plain", "altcha=a", 403, "token-missing"},
+	{"no type", "", "altcha=a", 403, "token-missing"},
+	{"forged", formType, "altcha=a", 403, "token-invalid"},
+	{"D-22 empty", formType, "altcha=", 403, "token-missing"},
+}
+
 // Where two parsers could disagree about the token, the request is refused.
 func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	e := serve(t, small)
-	part := func(header, value string) string {
-		return "--B\r\n" + header + "\r\n\r\n" + value + "\r\n--B--\r\n"
-	}
-	const multi = "multipart/form-data; boundary=B"
-	for _, c := range []struct {
-		name, contentType, body string
-		status                  int
-		reason                  string
-	}{
-		{"D-03 two values", formType, "altcha=a&altcha=b", 400, "bad-request"},
-		{"D-04 array", formType, "altcha=a&altcha[]=b", 400, "bad-request"},
-		{"D-04 case", formType, "Altcha=b", 400, "bad-request"},
-		{"D-09 RFC 2231 name", multi, part(`Content-Disposition: form-data; name*=utf-8''altcha`, "a"), 400, "bad-request"},
-		{"D-10 token as a file", multi, part(`Content-Disposition: form-data; name="altcha"; filename="x"`, "a"), 400, "bad-request"},
-		{"D-11 transfer encoding", multi, part("Content-Disposition: form-data; name=altcha\r\nContent-Transfer-Encoding: base64", "YQ=="), 400, "bad-request"},
-		{"D-08 preamble", multi, "hello\r\n" + part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
-		{"D-08 part in a preamble", multi, "--A\r\n\r\n" + part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
-		{"D-08 part behind the end", multi, "--B--\r\n--B\r\nContent-Disposition: form-data; name=\"altcha\"\r\n\r\na\r\n--B--\r\n", 400, "bad-request"},
-		{"D-08 two boundaries", multi + "; boundary=C", part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
-		{"D-08 boundary in pieces", "multipart/form-data; boundary*0=B", part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
-		{"D-08 long boundary", "multipart/form-data; boundary=" + strings.Repeat("B", 71), "", 400, "bad-request"},
-		{"D-08 bare line feeds", multi, strings.ReplaceAll(part(`Content-Disposition: form-data; name="altcha"`, "a"), "\r\n", "\n"), 400, "bad-request"},
-		{"D-13 no final boundary", multi, "--B\r\nContent-Disposition: form-data; name=\"altcha\"\r\n\r\na\r\n", 400, "bad-request"},
-		{"D-16 deep JSON", "application/json", strings.Repeat("[", 65), 400, "bad-request"},
-		{"D-16 many members", "application/json", "{" + strings.Repeat(`"a":1,`, 10_000) + `"altcha":"a"}`, 400, "bad-request"},
-		{"D-16 long key", "application/json", `{"` + strings.Repeat("k", 1025) + `":1}`, 400, "bad-request"},
-		{"D-17 escape", formType, "altcha=%4", 400, "bad-request"},
-		{"D-17 NUL", formType, "altcha=a%00b", 403, "token-invalid"},
-		{"D-17 overlong", formType, "altcha=%c0%af", 403, "token-invalid"},
-		{"D-17 UTF-16", formType + "; charset=utf-16", "altcha=a", 415, "unsupported-encoding"},
-		{"D-17 UTF-7", formType + "; charset=utf-7", "altcha=a", 415, "unsupported-encoding"},
-		{"D-17 charset in the form", formType, "_charset_=utf-16&altcha=a", 400, "bad-request"},
-		{"D-04 NUL", formType, "altcha%00=b", 400, "bad-request"},
-		{"D-04 space", formType, "altcha+=b", 400, "bad-request"},
-		{"D-04 semicolon", formType, "a=1;altcha=b", 400, "bad-request"},
-		{"D-22 placeholder", formType, "altcha=undefined", 403, "token-invalid"},
-		{"D-95 parts", multi, strings.Repeat("--B\r\n\r\n\r\n", 4097) + "--B--", 400, "bad-request"},
-		{"D-95 pairs", formType, strings.Repeat("a&", 10_000) + "altcha=b", 400, "bad-request"},
-		{"D-95 name", formType, strings.Repeat("n", 1025) + "=1", 400, "bad-request"},
-		{"D-14 duplicate keys", "application/json", `{"altcha":"a","altcha":"b"}`, 400, "bad-request"},
-		{"D-14 case variant", "application/json", `{"altcha":"a","ALTCHA":"b"}`, 400, "bad-request"},
-		{"D-14 trailing", "application/json", `{"altcha":"a"}{}`, 400, "bad-request"},
-		{"charset", formType + "; charset=utf-16", "altcha=a", 415, "unsupported-encoding"},
-		{"no boundary", "multipart/form-data", "altcha=a", 400, "bad-request"},
-		{"D-06 a type that is not parsed", "text/plain", "altcha=a", 403, "token-missing"},
-		{"no type", "", "altcha=a", 403, "token-missing"},
-		{"forged", formType, "altcha=a", 403, "token-invalid"},
-		{"D-22 empty", formType, "altcha=", 403, "token-missing"},
-	} {
+	for _, c := range ambiguous {
 		t.Run(c.name, func(t *testing.T) {
 			e.t = t
 			p := e.wantProblem(e.post("/login", c.contentType, c.body), c.status, c.reason)

@@ -19,28 +19,44 @@ func waitUntil(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// heldCalls are verifications that get no answer until answer is closed.
+type heldCalls struct {
+	answer    chan struct{}
+	mu        sync.Mutex
+	now, most int
+}
+
+func (h *heldCalls) hold(_ providertest.Call, what int) (int, string) {
+	if what != callVerify {
+		return 0, ""
+	}
+	h.add(1)
+	defer h.add(-1)
+	<-h.answer
+	return 0, ""
+}
+
+func (h *heldCalls) add(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now += n
+	h.most = max(h.most, h.now)
+}
+
+// count returns how many are held, and how many were at once.
+func (h *heldCalls) count() (now, most int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now, h.most
+}
+
 // Promise 3: tokens that look like tokens, more at once than there is room for,
 // while the provider takes its time with them. The probe still gets through, those
 // without room are asked to try again, and nobody is let in.
 func TestAFloodOfTokensDoesNotKeepTheProbeOutD43D100(t *testing.T) {
 	g := newGateway(t, "turnstile")
-	answer := make(chan struct{})
-	var mu sync.Mutex
-	var now, most int
-	g.set(func(_ providertest.Call, what int) (int, string) {
-		if what != callVerify {
-			return 0, ""
-		}
-		mu.Lock()
-		now++
-		most = max(most, now)
-		mu.Unlock()
-		<-answer
-		mu.Lock()
-		now--
-		mu.Unlock()
-		return 0, ""
-	})
+	held := &heldCalls{answer: make(chan struct{})}
+	g.set(held.hold)
 	e := serve(t, "captcha /login* {\n"+g.block(false)+`
 		fallback off
 		verify_timeout 1m
@@ -61,9 +77,8 @@ func TestAFloodOfTokensDoesNotKeepTheProbeOutD43D100(t *testing.T) {
 	}
 	full := time.Now()
 	waitUntil(t, "the provider has as many calls as it gets", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
 		full = time.Now()
+		now, _ := held.count()
 		return now >= maxCalls
 	})
 	h := g.health()
@@ -75,15 +90,13 @@ func TestAFloodOfTokensDoesNotKeepTheProbeOutD43D100(t *testing.T) {
 	if o.state != up || o.last.Err != "" || len(o.outages) > 0 {
 		t.Errorf("the provider counts as %s after a probe with %q, %d outages", o.state, o.last.Err, len(o.outages))
 	}
-	close(answer)
+	close(held.answer)
 	for range posts {
 		if r := <-replies; r.StatusCode != 403 {
 			t.Fatalf("a token that nobody was given: %s %s", r.Status, r.body)
 		}
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	if most != maxCalls {
+	if _, most := held.count(); most != maxCalls {
 		t.Errorf("%d calls at once, want %d", most, maxCalls)
 	}
 	if r := e.app.take(); len(r) > 0 {

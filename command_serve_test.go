@@ -55,47 +55,17 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := strings.TrimSpace(string(line[:n]))
-	get := func(path string) string {
-		t.Helper()
-		resp, err := http.Get(url + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != 200 {
-			t.Fatalf("%s: %s %v %s", path, resp.Status, err, body)
-		}
-		return string(body)
-	}
-	page := get("")
-	if !strings.Contains(page, "<title>CAPTCHA providers</title>") || !strings.Contains(get("status"), `"name":"fake"`) {
-		t.Errorf("%s\n%s", page, get("status"))
+	page, status := pageText(t, url), pageText(t, url+"status")
+	if !strings.Contains(page, "<title>CAPTCHA providers</title>") || !strings.Contains(status, `"name":"fake"`) {
+		t.Errorf("%s\n%s", page, status)
 	}
 	_, token, _ := strings.Cut(page, `name="drill-token" content="`)
-	drill := func(body string) {
-		t.Helper()
-		req, err := http.NewRequest(http.MethodPost, url+"drill", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Origin", "http://"+req.Host)
-		req.Header.Set("Drill-Token", token[:32])
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusNoContent {
-			t.Errorf("%s: %s", body, resp.Status)
-		}
-	}
 	p, _ := statusOf(t, "fake")
-	drill(`{"provider":"` + p.ID + `","for":"10m"}`)
+	drillByPage(t, url, token[:32], `{"provider":"`+p.ID+`","for":"10m"}`)
 	if p, _ = statusOf(t, "fake"); !p.Drill {
 		t.Error("no drill has begun")
 	}
-	drill(`{"provider":"` + p.ID + `"}`)
+	drillByPage(t, url, token[:32], `{"provider":"`+p.ID+`"}`)
 	if p, _ = statusOf(t, "fake"); p.Drill {
 		t.Error("the drill has not ended")
 	}
@@ -103,6 +73,40 @@ func TestServe(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// pageText gets a part of the status page.
+func pageText(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatalf("%s: %s %v %s", url, resp.Status, err, body)
+	}
+	return string(body)
+}
+
+// drillByPage does what the buttons of the status page do.
+func drillByPage(t *testing.T, url, token, body string) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodPost, url+"drill", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", "http://"+req.Host)
+	req.Header.Set("Drill-Token", token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		t.Errorf("%s: %s", body, resp.Status)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,64 +73,69 @@ func wantInjected(t *testing.T, got, page string, inputs int) {
 	}
 }
 
+// htmlWith answers with a page that has these headers beside its type, or in its
+// place; pageStatus with one of a status.
+func htmlWith(headers ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		for pair := range slices.Chunk(headers, 2) {
+			w.Header().Set(pair[0], pair[1])
+		}
+		_, _ = io.WriteString(w, pageHead+pageTail)
+	}
+}
+
+func pageStatus(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, pageHead+pageTail)
+	}
+}
+
+// injectDecisions are answers and requests, and whether the page is rewritten.
+var injectDecisions = []struct {
+	name     string
+	upstream http.HandlerFunc
+	headers  []string // of the request
+	injected bool
+}{
+	{"page", htmlWith(), nil, true},
+	{"page without a charset", htmlWith("Content-Type", "text/html"), nil, true},
+	{"broken parameters", htmlWith("Content-Type", "text/html; charset"), nil, true},
+	{"latin 1", htmlWith("Content-Type", "text/html; charset=ISO-8859-1"), nil, true},
+	{"shift_jis", htmlWith("Content-Type", `TEXT/HTML;charset="Shift_JIS"`), nil, true},
+	{"utf-16", htmlWith("Content-Type", "text/html; charset=utf-16"), nil, false},
+	{"utf-7", htmlWith("Content-Type", "text/html; charset=utf-7"), nil, false},
+	{"iso-2022-jp", htmlWith("Content-Type", "text/html; charset=iso-2022-jp"), nil, false},
+	{"hz", htmlWith("Content-Type", "text/html; charset=hz-gb-2312"), nil, false},
+	{"plain text", htmlWith("Content-Type", "text/plain"), nil, false},
+	{"xhtml", htmlWith("Content-Type", "application/xhtml+xml"), nil, false},
+	{"like html", htmlWith("Content-Type", "text/html-sandboxed"), nil, false},
+	{"events", htmlWith("Content-Type", "text/event-stream"), nil, false},
+	{"encoded", htmlWith("Content-Encoding", "br"), nil, false},
+	{"identity", htmlWith("Content-Encoding", "identity"), nil, true},
+	{"no-transform", htmlWith("Cache-Control", "public, No-Transform"), nil, false},
+	{"download", htmlWith("Content-Disposition", "attachment; filename=a.html"), nil, false},
+	{"inline", htmlWith("Content-Disposition", "inline"), nil, true},
+	{"sandbox", htmlWith("Content-Security-Policy", "sandbox"), nil, false},
+	{"not found", pageStatus(404), nil, true}, {"error", pageStatus(500), nil, true}, {"forbidden", pageStatus(403), nil, true},
+	{"created", pageStatus(201), nil, true}, {"redirect", pageStatus(302), nil, false}, {"partial", pageStatus(206), nil, false},
+	{"document", htmlWith(), []string{"Sec-Fetch-Dest", "document"}, true},
+	{"iframe", htmlWith(), []string{"Sec-Fetch-Dest", "iframe"}, true},
+	{"fetch", htmlWith(), []string{"Sec-Fetch-Dest", "empty"}, false},
+	{"image", htmlWith(), []string{"Sec-Fetch-Dest", "image"}, false},
+	{"two destinations", htmlWith(), []string{"Sec-Fetch-Dest", "document", "Sec-Fetch-Dest", "empty"}, false},
+	{"XMLHttpRequest", htmlWith(), []string{"X-Requested-With", "XMLHttpRequest"}, false},
+}
+
 // TestInjectDecides is the table of what is rewritten.
 func TestInjectDecides(t *testing.T) {
 	page := pageHead + pageTail
-	html := func(headers ...string) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			for i := 0; i < len(headers); i += 2 {
-				w.Header().Set(headers[i], headers[i+1])
-			}
-			_, _ = io.WriteString(w, page)
-		}
-	}
-	status := func(code int) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/html")
-			w.Header().Set("Location", "/elsewhere")
-			w.WriteHeader(code)
-			_, _ = io.WriteString(w, page)
-		}
-	}
-	type row struct {
-		name     string
-		upstream http.HandlerFunc
-		headers  []string // of the request
-		injected bool
-	}
-	rows := []row{
-		{"page", html(), nil, true},
-		{"page without a charset", html("Content-Type", "text/html"), nil, true},
-		{"broken parameters", html("Content-Type", "text/html; charset"), nil, true},
-		{"latin 1", html("Content-Type", "text/html; charset=ISO-8859-1"), nil, true},
-		{"shift_jis", html("Content-Type", `TEXT/HTML;charset="Shift_JIS"`), nil, true},
-		{"utf-16", html("Content-Type", "text/html; charset=utf-16"), nil, false},
-		{"utf-7", html("Content-Type", "text/html; charset=utf-7"), nil, false},
-		{"iso-2022-jp", html("Content-Type", "text/html; charset=iso-2022-jp"), nil, false},
-		{"hz", html("Content-Type", "text/html; charset=hz-gb-2312"), nil, false},
-		{"plain text", html("Content-Type", "text/plain"), nil, false},
-		{"xhtml", html("Content-Type", "application/xhtml+xml"), nil, false},
-		{"like html", html("Content-Type", "text/html-sandboxed"), nil, false},
-		{"events", html("Content-Type", "text/event-stream"), nil, false},
-		{"encoded", html("Content-Encoding", "br"), nil, false},
-		{"identity", html("Content-Encoding", "identity"), nil, true},
-		{"no-transform", html("Cache-Control", "public, No-Transform"), nil, false},
-		{"download", html("Content-Disposition", "attachment; filename=a.html"), nil, false},
-		{"inline", html("Content-Disposition", "inline"), nil, true},
-		{"sandbox", html("Content-Security-Policy", "sandbox"), nil, false},
-		{"not found", status(404), nil, true}, {"error", status(500), nil, true}, {"forbidden", status(403), nil, true},
-		{"created", status(201), nil, true}, {"redirect", status(302), nil, false}, {"partial", status(206), nil, false},
-		{"document", html(), []string{"Sec-Fetch-Dest", "document"}, true},
-		{"iframe", html(), []string{"Sec-Fetch-Dest", "iframe"}, true},
-		{"fetch", html(), []string{"Sec-Fetch-Dest", "empty"}, false},
-		{"image", html(), []string{"Sec-Fetch-Dest", "image"}, false},
-		{"two destinations", html(), []string{"Sec-Fetch-Dest", "document", "Sec-Fetch-Dest", "empty"}, false},
-		{"XMLHttpRequest", html(), []string{"X-Requested-With", "XMLHttpRequest"}, false},
-	}
 	var upstream http.HandlerFunc
 	e := serveInjected(t, injectSite, func(w http.ResponseWriter, r *http.Request) { upstream(w, r) })
-	for _, c := range rows {
+	for _, c := range injectDecisions {
 		t.Run(c.name, func(t *testing.T) {
 			upstream = c.upstream
 			r := e.get("/", append([]string{"Accept-Encoding", "identity"}, c.headers...)...)
@@ -311,31 +317,34 @@ func TestInjectStreams(t *testing.T) {
 	}
 }
 
+// oldAndNew is an app that upgrades a connection, sends early hints unless it is
+// asked for /old, and answers with a page.
+func oldAndNew(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "" {
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err) // the server can
+		}
+		defer c.Close()
+		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_ = rw.Flush()
+		line, _ := rw.ReadString('\n')
+		fmt.Fprint(rw, "<form method=post>"+line)
+		_ = rw.Flush()
+		return
+	}
+	if r.URL.Path != "/old" {
+		w.Header().Set("Link", "</a.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+	}
+	w.Header().Set("Content-Type", "text/html")
+	_, _ = io.WriteString(w, pageHead+pageTail)
+}
+
 // TestInjectConnections: HTTP/1.0, a protocol that is switched to, and early hints.
 func TestInjectConnections(t *testing.T) {
 	page := pageHead + pageTail
-	e := serveInjected(t, injectSite, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") != "" {
-			c, rw, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Close()
-			fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-			_ = rw.Flush()
-			line, _ := rw.ReadString('\n')
-			fmt.Fprint(rw, "<form method=post>"+line)
-			_ = rw.Flush()
-			return
-		}
-		if r.URL.Path != "/old" {
-			w.Header().Set("Link", "</a.css>; rel=preload")
-			w.WriteHeader(http.StatusEarlyHints)
-		}
-		w.Header().Set("Content-Type", "text/html")
-		_, _ = io.WriteString(w, page)
-	})
+	e := serveInjected(t, injectSite, oldAndNew)
 	talk := func(text string) (*bufio.Reader, net.Conn) {
 		c, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
 		if err != nil {

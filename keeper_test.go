@@ -137,6 +137,28 @@ func claimed(t *testing.T, k *keeper, key string) bool {
 	return ok
 }
 
+// waitsOnce checks that the first request that meets a store which hangs waits for
+// it, and no other.
+func waitsOnce(t *testing.T, k *keeper) {
+	t.Helper()
+	start := time.Now()
+	if ok, err := k.Claim(t.Context(), "lost", time.Now().Add(time.Hour)); ok || !errors.Is(err, errNoAnswer) {
+		t.Errorf("a claim whose answer was lost: %t, %v", ok, err)
+	}
+	if d := time.Since(start); d != storeTimeout {
+		t.Errorf("the first request waited %s", d)
+	}
+	start = time.Now()
+	for i := range 100 {
+		if !claimed(t, k, fmt.Sprint("alone ", i)) || claimed(t, k, fmt.Sprint("alone ", i)) {
+			t.Fatal("alone, a token does not count exactly once")
+		}
+	}
+	if time.Since(start) != 0 {
+		t.Errorf("requests waited %s for a store that is known to be away", time.Since(start))
+	}
+}
+
 func TestKeeperGoesOnAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSharedStore()
@@ -152,22 +174,7 @@ func TestKeeperGoesOnAlone(t *testing.T) {
 		time.Sleep(time.Millisecond)
 
 		s.fail(nil, true)
-		start := time.Now()
-		if ok, err := k.Claim(t.Context(), "lost", time.Now().Add(time.Hour)); ok || !errors.Is(err, errNoAnswer) {
-			t.Errorf("a claim whose answer was lost: %t, %v", ok, err)
-		}
-		if d := time.Since(start); d != storeTimeout {
-			t.Errorf("the first request waited %s", d)
-		}
-		start = time.Now()
-		for i := range 100 {
-			if !claimed(t, k, fmt.Sprint("alone ", i)) || claimed(t, k, fmt.Sprint("alone ", i)) {
-				t.Fatal("alone, a token does not count exactly once")
-			}
-		}
-		if time.Since(start) != 0 {
-			t.Errorf("requests waited %s for a store that is known to be away", time.Since(start))
-		}
+		waitsOnce(t, k)
 		if claimed(t, k, "lost") || claimed(t, k, "before") {
 			t.Error("what this node has claimed is claimed once more")
 		}

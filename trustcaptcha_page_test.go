@@ -1,83 +1,13 @@
 package captcha
 
 import (
-	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-
 	"github.com/caddy-captcha/caddy-captcha/internal/providertest"
 )
-
-// heard is a subscriber of Caddy's events: it remembers their names.
-type heard struct{}
-
-var events = struct {
-	sync.Mutex
-	names []string
-}{}
-
-func init() { caddy.RegisterModule(heard{}) }
-
-func (heard) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "events.handlers.captcha_test", New: func() caddy.Module { return new(heard) }}
-}
-
-func (heard) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { d.Next(); return nil }
-
-func (heard) Handle(_ context.Context, e caddy.Event) error {
-	events.Lock()
-	defer events.Unlock()
-	events.names = append(events.names, e.Name())
-	return nil
-}
-
-const listening = `events {
-		on captcha.outage_started captcha_test
-		on captcha.outage_ended captcha_test
-		on captcha.never_reached captcha_test
-		on captcha.misconfigured captcha_test
-		on captcha.throttled captcha_test
-	}`
-
-// hear waits for an event, which is told in the background.
-func hear(t *testing.T, name string) {
-	t.Helper()
-	for end := time.Now().Add(chaosBound); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		events.Lock()
-		i := slices.Index(events.names, name)
-		if i >= 0 {
-			events.names = slices.Delete(events.names, i, i+1)
-		}
-		events.Unlock()
-		if i >= 0 {
-			return
-		}
-	}
-	t.Errorf("no event %s", name)
-}
-
-// logged waits for a line of the log that has all the words.
-func (e *edge) logged(t *testing.T, words ...string) {
-	t.Helper()
-	var text []byte
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		text, _ = os.ReadFile(filepath.Join(e.dir, "log"))
-		for l := range strings.SplitSeq(string(text), "\n") {
-			if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(l, w) }) {
-				return
-			}
-		}
-	}
-	t.Errorf("no line with %q in the log", words)
-}
 
 // page is one visit to TrustCaptcha's page, Failover Behavior.
 type page struct {
@@ -186,207 +116,220 @@ func (p page) want(r reply, status int, reason, by string) {
 	}
 }
 
+// pageRow is a line of the page, and what it means here.
+type pageRow struct {
+	line              string
+	provider, options string
+	do                func(p page)
+}
+
+// clientFailover is the option that lets the widget make such tokens.
+const clientFailover = "client_failover"
+
+// pageDisruption is its first scenario: an internal disruption.
+var pageDisruption = []pageRow{
+	{"1: the user passes the form; decisionType FAILOVER", "", "", func(p page) {
+		p.says(200, "FAILOVER")
+		p.want(p.send(p.regular()), 200, "provider-failover", "failover")
+	}},
+	{"1: or FAILOVER_TOLERANCE", "", "", func(p page) {
+		p.says(200, "FAILOVER_TOLERANCE")
+		token := p.regular()
+		p.want(p.send(token), 200, "provider-failover", "failover")
+		p.want(p.send(token), 403, "token-duplicate", "trustcaptcha")
+	}},
+	{"1: so you can tell apart a regular pass", "", "", func(p page) {
+		p.want(p.send(p.regular()), 200, "", "passed")
+	}},
+	{"1: high-security integrations: reject", "", failover("provider_failover deny"), func(p page) {
+		p.says(200, "FAILOVER")
+		p.want(p.send(p.regular()), 503, "provider-failover", "")
+	}},
+	{"1: or step up", "", failover("provider_failover fallback"), func(p page) {
+		p.says(200, "FAILOVER")
+		r := p.send(p.regular())
+		p.want(r, 403, "provider-failover", "pow")
+		p.want(p.form2("altcha", solveIn(p.t, r.problem(p.t).Captcha)), 200, "", "passed")
+	}},
+	{"1: or ask again", "", failover("provider_failover challenge"), func(p page) {
+		p.says(200, "FAILOVER")
+		p.want(p.send(p.regular()), 403, "provider-failover", "trustcaptcha")
+	}},
+}
+
+// pageOutage is its second: a total outage, where our server cannot reach them (2.3 A).
+var pageOutage = []pageRow{
+	{"2: your backend cannot reach our API: by default the built-in proof of work", "", "", func(p page) {
+		<-p.g.health().confirm() // it was reached before
+		p.total()
+		token := p.regular()
+		r := p.send(token)
+		p.want(r, 403, "provider-unreachable", "pow")
+		p.want(p.form2("altcha", solveIn(p.t, r.problem(p.t).Captcha)), 200, "", "passed")
+		hear(p.t, "captcha.outage_started")
+		p.logged(p.t, "the provider is down", "trustcaptcha", "evidence")
+		if s, _ := statusOf(p.t, "trustcaptcha"); s.FailedOver != 2 || s.State != down || !s.Reached {
+			p.t.Errorf("%+v", s)
+		}
+		p.over()
+		hear(p.t, "captcha.outage_ended")
+		p.want(p.send(token), 200, "", "passed") // it was not spent
+	}},
+	{"2.3 A: allow it, but log the incident", "", failover("unreachable allow"), func(p page) {
+		p.total()
+		p.want(p.send(p.regular()), 200, "provider-unreachable", "failover")
+		p.want(p.post("/login", formType, "no=widget"), 200, "provider-unreachable", "failover")
+		p.logged(p.t, `"failover"`, "unreachable", "allow", "trustcaptcha")
+		if s, _ := statusOf(p.t, "trustcaptcha"); s.FailedOver != 3 {
+			p.t.Errorf("%+v", s)
+		}
+	}},
+	{"2.3 A: fail closed", "", failover("unreachable deny"), func(p page) {
+		p.total()
+		p.want(p.send(p.regular()), 503, "provider-unreachable", "")
+	}},
+	{"2.3 A: a gateway that answers 503 is as dead", "", "", func(p page) {
+		p.g.Inject(providertest.Status503)
+		p.want(p.send(p.regular()), 403, "provider-unreachable", "pow")
+	}},
+	{"2.3 A: anything to verify in advance? the egress firewall", "", "", func(p page) {
+		p.total()
+		hear(p.t, "captcha.never_reached")
+		hear(p.t, "captcha.outage_started")
+		p.logged(p.t, "check the egress firewall", "trustcaptcha")
+		if s, _ := statusOf(p.t, "trustcaptcha"); s.Reached {
+			p.t.Errorf("%+v", s)
+		}
+	}},
+	{"checklist: doesn't silently become the new normal", "", failover("unreachable allow for 1h then deny"), func(p page) {
+		p.total()
+		p.want(p.send(p.regular()), 200, "provider-unreachable", "failover")
+		p.g.health().later(time.Hour)
+		p.want(p.send(p.regular()), 503, "provider-unreachable", "")
+	}},
+}
+
+// pageClientFailover is the client-failover token (2.2 and 2.3 B).
+var pageClientFailover = []pageRow{
+	{"2.2: none are on by default", "", "", func(p page) {
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "token-invalid", "trustcaptcha")
+		if n := p.g.total(); n > 0 {
+			p.t.Errorf("%d calls", n)
+		}
+	}},
+	{"2.2: the request reaches our gateway with ?clientFailover=true; no outage on record: 412", clientFailover, "", func(p page) {
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
+		if c := p.g.Calls(); len(c) != 1 || c[0].Query.Encode() != "clientFailover=true" {
+			p.t.Errorf("%+v", c)
+		}
+	}},
+	{"2.2: a recent outage on record of theirs: 200", clientFailover, "", func(p page) {
+		p.says(200, "FAILOVER_TOLERANCE")
+		token := trustToken(randomUUID(), true)
+		p.want(p.send(token), 200, "provider-failover", "failover")
+		p.want(p.send(token), 403, "token-duplicate", "trustcaptcha")
+	}},
+	{"2.3 B: reject", clientFailover, failover("client_reported deny"), func(p page) {
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "")
+	}},
+	{"2.3 B: step up", clientFailover, failover("client_reported fallback"), func(p page) {
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "pow")
+	}},
+	{"2.3 B: a claim costs its token", clientFailover, failover("client_reported allow"), func(p page) {
+		token := trustToken(randomUUID(), true)
+		p.want(p.send(token), 200, "client-reported-outage", "failover")
+		p.want(p.send(token), 403, "token-duplicate", "trustcaptcha")
+	}},
+	{"2.3 B: in the outage itself nobody is asked", clientFailover, "", func(p page) {
+		p.total()
+		from := p.g.total()
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "provider-unreachable", "pow")
+		if n := p.g.total() - from; n > 0 {
+			p.t.Errorf("%d calls", n)
+		}
+	}},
+	{"2.3 B: the tail end of an outage that we saw ourselves", clientFailover, "", func(p page) {
+		p.total()
+		p.over()
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "pow")
+	}},
+	{"2.3 B: ... and with unreachable allow", clientFailover, failover("unreachable allow"), func(p page) {
+		p.total()
+		p.over()
+		p.want(p.send(trustToken(randomUUID(), true)), 200, "client-reported-outage", "failover")
+		p.want(p.post("/login", formType, "no=token"), 403, "token-missing", "trustcaptcha")
+	}},
+	{"2.3 B: only for the same time window", clientFailover, failover("unreachable allow"), func(p page) {
+		p.total()
+		p.over()
+		p.g.health().later(15 * time.Minute)
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
+	}},
+	{"2.3 B: tolerate 0 turns it off", clientFailover, failover("unreachable allow\nclient_reported challenge tolerate 0"), func(p page) {
+		p.total()
+		p.over()
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
+	}},
+	{"2.3 B: a drill is no outage that a client could have seen", clientFailover, failover("unreachable allow"), func(p page) {
+		h := p.g.health()
+		h.drill(time.Now().Add(time.Minute), time.Now())
+		h.stopDrill(time.Now())
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
+	}},
+}
+
+// pageChecklist is its operational checklist.
+var pageChecklist = []pageRow{
+	{"checklist: log every failover exception", clientFailover, "", func(p page) {
+		p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
+		p.logged(p.t, `"failover"`, "client_reported", "challenge", "trustcaptcha")
+		p.total()
+		p.send(p.regular())
+		p.logged(p.t, `"failover"`, `"unreachable"`, "fallback", "trustcaptcha")
+	}},
+	{"checklist: self-host the widget", "script_url https://own.example/trustcaptcha.js", "", func(p page) {
+		r := p.browse("same-origin", "/login", formType, "comment=precious")
+		if r.StatusCode != 403 || !strings.Contains(string(r.body), "https://own.example/trustcaptcha.js") || !strings.Contains(r.Header.Get("Content-Security-Policy"), "https://own.example") ||
+			strings.Contains(string(r.body), "cdn.trustcomponent.com") {
+			p.t.Errorf("%s %v %.500s", r.Status, r.Header, r.body)
+		}
+	}},
+	{"checklist: client-reported failover is off by default", "", "", func(p page) {
+		if r := p.browse("same-origin", "/login", formType, "a=b"); strings.Contains(string(r.body), "failover-enabled") {
+			p.t.Errorf("%s", r.body)
+		}
+	}},
+	{"checklist: ... and turned on deliberately", clientFailover, "", func(p page) {
+		if r := p.browse("same-origin", "/login", formType, "a=b"); !strings.Contains(string(r.body), "failover-enabled") {
+			p.t.Errorf("%s", r.body)
+		}
+	}},
+	{"checklist: the full status-code table", "", failover("unreachable allow"), func(p page) {
+		for _, c := range []struct {
+			status int
+			reason string
+		}{
+			{404, "token-invalid"}, {410, "token-expired"}, {412, "token-invalid"}, {423, "token-invalid"}, {429, "token-duplicate"},
+			{403, "try-again"}, {401, "try-again"}, {500, "try-again"}, {503, "try-again"}, {204, "try-again"}, {302, "try-again"},
+		} {
+			p.says(c.status, "")
+			p.want(p.send(p.regular()), 403, c.reason, "trustcaptcha")
+		}
+		if s, _ := statusOf(p.t, "trustcaptcha"); s.State != up || len(s.Outages) > 0 || s.Misconfigured {
+			p.t.Errorf("%+v", s)
+		}
+	}},
+	{"checklist: an api_key that the probe finds wrong too", "", failover("unreachable allow"), func(p page) {
+		p.g.set(func(providertest.Call, int) (int, string) { return 403, "{}" })
+		p.want(p.send(p.regular()), 503, "misconfigured", "")
+		hear(p.t, "captcha.misconfigured")
+	}},
+}
+
 // TestTrustCaptchaPage goes through TrustCaptcha's page Failover Behavior (seed
 // 003) with the real server: each row is one of its lines.
 func TestTrustCaptchaPage(t *testing.T) {
-	const on = "client_failover"
-	for _, row := range []struct {
-		line              string
-		provider, options string
-		do                func(p page)
-	}{
-		// Scenario 1: internal disruption
-		{"1: the user passes the form; decisionType FAILOVER", "", "", func(p page) {
-			p.says(200, "FAILOVER")
-			p.want(p.send(p.regular()), 200, "provider-failover", "failover")
-		}},
-		{"1: or FAILOVER_TOLERANCE", "", "", func(p page) {
-			p.says(200, "FAILOVER_TOLERANCE")
-			token := p.regular()
-			p.want(p.send(token), 200, "provider-failover", "failover")
-			p.want(p.send(token), 403, "token-duplicate", "trustcaptcha")
-		}},
-		{"1: so you can tell apart a regular pass", "", "", func(p page) {
-			p.want(p.send(p.regular()), 200, "", "passed")
-		}},
-		{"1: high-security integrations: reject", "", failover("provider_failover deny"), func(p page) {
-			p.says(200, "FAILOVER")
-			p.want(p.send(p.regular()), 503, "provider-failover", "")
-		}},
-		{"1: or step up", "", failover("provider_failover fallback"), func(p page) {
-			p.says(200, "FAILOVER")
-			r := p.send(p.regular())
-			p.want(r, 403, "provider-failover", "pow")
-			p.want(p.form2("altcha", solveIn(p.t, r.problem(p.t).Captcha)), 200, "", "passed")
-		}},
-		{"1: or ask again", "", failover("provider_failover challenge"), func(p page) {
-			p.says(200, "FAILOVER")
-			p.want(p.send(p.regular()), 403, "provider-failover", "trustcaptcha")
-		}},
-
-		// Scenario 2: total outage
-		{"2: your backend cannot reach our API: by default the built-in proof of work", "", "", func(p page) {
-			<-p.g.health().confirm() // it was reached before
-			p.total()
-			token := p.regular()
-			r := p.send(token)
-			p.want(r, 403, "provider-unreachable", "pow")
-			p.want(p.form2("altcha", solveIn(p.t, r.problem(p.t).Captcha)), 200, "", "passed")
-			hear(p.t, "captcha.outage_started")
-			p.logged(p.t, "the provider is down", "trustcaptcha", "evidence")
-			if s, _ := statusOf(p.t, "trustcaptcha"); s.FailedOver != 2 || s.State != down || !s.Reached {
-				p.t.Errorf("%+v", s)
-			}
-			p.over()
-			hear(p.t, "captcha.outage_ended")
-			p.want(p.send(token), 200, "", "passed") // it was not spent
-		}},
-		{"2.3 A: allow it, but log the incident", "", failover("unreachable allow"), func(p page) {
-			p.total()
-			p.want(p.send(p.regular()), 200, "provider-unreachable", "failover")
-			p.want(p.post("/login", formType, "no=widget"), 200, "provider-unreachable", "failover")
-			p.logged(p.t, `"failover"`, "unreachable", "allow", "trustcaptcha")
-			if s, _ := statusOf(p.t, "trustcaptcha"); s.FailedOver != 3 {
-				p.t.Errorf("%+v", s)
-			}
-		}},
-		{"2.3 A: fail closed", "", failover("unreachable deny"), func(p page) {
-			p.total()
-			p.want(p.send(p.regular()), 503, "provider-unreachable", "")
-		}},
-		{"2.3 A: a gateway that answers 503 is as dead", "", "", func(p page) {
-			p.g.Inject(providertest.Status503)
-			p.want(p.send(p.regular()), 403, "provider-unreachable", "pow")
-		}},
-		{"2.3 A: anything to verify in advance? the egress firewall", "", "", func(p page) {
-			p.total()
-			hear(p.t, "captcha.never_reached")
-			hear(p.t, "captcha.outage_started")
-			p.logged(p.t, "check the egress firewall", "trustcaptcha")
-			if s, _ := statusOf(p.t, "trustcaptcha"); s.Reached {
-				p.t.Errorf("%+v", s)
-			}
-		}},
-		{"checklist: doesn't silently become the new normal", "", failover("unreachable allow for 1h then deny"), func(p page) {
-			p.total()
-			p.want(p.send(p.regular()), 200, "provider-unreachable", "failover")
-			p.g.health().later(time.Hour)
-			p.want(p.send(p.regular()), 503, "provider-unreachable", "")
-		}},
-
-		// 2.2 and 2.3 B: the client-failover token
-		{"2.2: none are on by default", "", "", func(p page) {
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "token-invalid", "trustcaptcha")
-			if n := p.g.total(); n > 0 {
-				p.t.Errorf("%d calls", n)
-			}
-		}},
-		{"2.2: the request reaches our gateway with ?clientFailover=true; no outage on record: 412", on, "", func(p page) {
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
-			if c := p.g.Calls(); len(c) != 1 || c[0].Query.Encode() != "clientFailover=true" {
-				p.t.Errorf("%+v", c)
-			}
-		}},
-		{"2.2: a recent outage on record of theirs: 200", on, "", func(p page) {
-			p.says(200, "FAILOVER_TOLERANCE")
-			token := trustToken(randomUUID(), true)
-			p.want(p.send(token), 200, "provider-failover", "failover")
-			p.want(p.send(token), 403, "token-duplicate", "trustcaptcha")
-		}},
-		{"2.3 B: reject", on, failover("client_reported deny"), func(p page) {
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "")
-		}},
-		{"2.3 B: step up", on, failover("client_reported fallback"), func(p page) {
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "pow")
-		}},
-		{"2.3 B: a claim costs its token", on, failover("client_reported allow"), func(p page) {
-			token := trustToken(randomUUID(), true)
-			p.want(p.send(token), 200, "client-reported-outage", "failover")
-			p.want(p.send(token), 403, "token-duplicate", "trustcaptcha")
-		}},
-		{"2.3 B: in the outage itself nobody is asked", on, "", func(p page) {
-			p.total()
-			from := p.g.total()
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "provider-unreachable", "pow")
-			if n := p.g.total() - from; n > 0 {
-				p.t.Errorf("%d calls", n)
-			}
-		}},
-		{"2.3 B: the tail end of an outage that we saw ourselves", on, "", func(p page) {
-			p.total()
-			p.over()
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "pow")
-		}},
-		{"2.3 B: ... and with unreachable allow", on, failover("unreachable allow"), func(p page) {
-			p.total()
-			p.over()
-			p.want(p.send(trustToken(randomUUID(), true)), 200, "client-reported-outage", "failover")
-			p.want(p.post("/login", formType, "no=token"), 403, "token-missing", "trustcaptcha")
-		}},
-		{"2.3 B: only for the same time window", on, failover("unreachable allow"), func(p page) {
-			p.total()
-			p.over()
-			p.g.health().later(15 * time.Minute)
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
-		}},
-		{"2.3 B: tolerate 0 turns it off", on, failover("unreachable allow\nclient_reported challenge tolerate 0"), func(p page) {
-			p.total()
-			p.over()
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
-		}},
-		{"2.3 B: a drill is no outage that a client could have seen", on, failover("unreachable allow"), func(p page) {
-			h := p.g.health()
-			h.drill(time.Now().Add(time.Minute), time.Now())
-			h.stopDrill(time.Now())
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
-		}},
-
-		// Operational checklist
-		{"checklist: log every failover exception", on, "", func(p page) {
-			p.want(p.send(trustToken(randomUUID(), true)), 403, "client-reported-outage", "trustcaptcha")
-			p.logged(p.t, `"failover"`, "client_reported", "challenge", "trustcaptcha")
-			p.total()
-			p.send(p.regular())
-			p.logged(p.t, `"failover"`, `"unreachable"`, "fallback", "trustcaptcha")
-		}},
-		{"checklist: self-host the widget", "script_url https://own.example/trustcaptcha.js", "", func(p page) {
-			r := p.browse("same-origin", "/login", formType, "comment=precious")
-			if r.StatusCode != 403 || !strings.Contains(string(r.body), "https://own.example/trustcaptcha.js") || !strings.Contains(r.Header.Get("Content-Security-Policy"), "https://own.example") ||
-				strings.Contains(string(r.body), "cdn.trustcomponent.com") {
-				p.t.Errorf("%s %v %.500s", r.Status, r.Header, r.body)
-			}
-		}},
-		{"checklist: client-reported failover is off by default", "", "", func(p page) {
-			if r := p.browse("same-origin", "/login", formType, "a=b"); strings.Contains(string(r.body), "failover-enabled") {
-				p.t.Errorf("%s", r.body)
-			}
-		}},
-		{"checklist: ... and turned on deliberately", on, "", func(p page) {
-			if r := p.browse("same-origin", "/login", formType, "a=b"); !strings.Contains(string(r.body), "failover-enabled") {
-				p.t.Errorf("%s", r.body)
-			}
-		}},
-		{"checklist: the full status-code table", "", failover("unreachable allow"), func(p page) {
-			for _, c := range []struct {
-				status int
-				reason string
-			}{
-				{404, "token-invalid"}, {410, "token-expired"}, {412, "token-invalid"}, {423, "token-invalid"}, {429, "token-duplicate"},
-				{403, "try-again"}, {401, "try-again"}, {500, "try-again"}, {503, "try-again"}, {204, "try-again"}, {302, "try-again"},
-			} {
-				p.says(c.status, "")
-				p.want(p.send(p.regular()), 403, c.reason, "trustcaptcha")
-			}
-			if s, _ := statusOf(p.t, "trustcaptcha"); s.State != up || len(s.Outages) > 0 || s.Misconfigured {
-				p.t.Errorf("%+v", s)
-			}
-		}},
-		{"checklist: an api_key that the probe finds wrong too", "", failover("unreachable allow"), func(p page) {
-			p.g.set(func(providertest.Call, int) (int, string) { return 403, "{}" })
-			p.want(p.send(p.regular()), 503, "misconfigured", "")
-			hear(p.t, "captcha.misconfigured")
-		}},
-	} {
+	for _, row := range slices.Concat(pageDisruption, pageOutage, pageClientFailover, pageChecklist) {
 		t.Run(row.line, func(t *testing.T) {
 			events.Lock()
 			events.names = nil

@@ -71,52 +71,60 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// with sets a header of a request, and at the Host of one that a browser would
+// send there.
+func with(key, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(key, value) }
+}
+
+func at(name string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Host = name
+		if r.Method == http.MethodPost {
+			r.Header.Set("Origin", "http://"+name)
+		}
+	}
+}
+
+const begin = `{"provider":"id","for":"10m"}`
+
+// visits are requests for the page and what it asks, and what becomes of them.
+var visits = map[string]struct {
+	method, path, body string
+	change             func(*http.Request)
+	want               int
+	done               string
+}{
+	"status":                    {"GET", "status", "", nil, 200, ""},
+	"status through a tunnel":   {"GET", "status", "", at("localhost:9999"), 200, ""},
+	"status over IPv6":          {"GET", "status", "", at("[::1]:80"), 200, ""},
+	"status, without a port":    {"GET", "status", "", at("[::1]"), 200, ""},
+	"status of a rebound name":  {"GET", "status", "", at("evil.example:8080"), 421, ""},
+	"a name that begins so":     {"GET", "status", "", at("127.0.0.1.evil.example"), 421, ""},
+	"no name":                   {"GET", "status", "", at(""), 421, ""},
+	"status for another site":   {"GET", "status", "", with("Sec-Fetch-Site", "cross-site"), 403, ""},
+	"status for another port":   {"GET", "status", "", with("Sec-Fetch-Site", "same-site"), 403, ""},
+	"drill":                     {"POST", "drill", begin, nil, 204, "id 10m"},
+	"end of a drill":            {"POST", "drill", `{"provider":"id"}`, nil, 204, "id end"},
+	"drill by another site":     {"POST", "drill", begin, with("Origin", "http://evil.example"), 403, ""},
+	"drill by a sandbox":        {"POST", "drill", begin, with("Origin", "null"), 403, ""},
+	"drill by another port":     {"POST", "drill", begin, with("Origin", "http://127.0.0.1:8081"), 403, ""},
+	"drill from nowhere":        {"POST", "drill", begin, func(r *http.Request) { r.Header.Del("Origin") }, 403, ""},
+	"drill of a rebound name":   {"POST", "drill", begin, at("evil.example"), 421, ""},
+	"drill without the token":   {"POST", "drill", begin, func(r *http.Request) { r.Header.Del("Drill-Token") }, 403, ""},
+	"drill with another token":  {"POST", "drill", begin, with("Drill-Token", strings.Repeat("0", 32)), 403, ""},
+	"drill of nobody":           {"POST", "drill", `{"for":"10m"}`, nil, 400, ""},
+	"drill that is no JSON":     {"POST", "drill", `provider=id`, nil, 400, ""},
+	"drill that is too long":    {"POST", "drill", `{"for":"` + strings.Repeat("1", maxBody) + `","provider":"id"}`, nil, 400, ""},
+	"drill by a link":           {"GET", "drill", "", nil, 404, ""},
+	"something else":            {"GET", "config/", "", nil, 404, ""},
+	"a page that is written to": {"PUT", "", "", nil, 404, ""},
+}
+
 func TestWhoIsAnswered(t *testing.T) {
 	admin := new(fakeAdmin)
 	p := New(admin)
-	set := func(key, value string) func(*http.Request) {
-		return func(r *http.Request) { r.Header.Set(key, value) }
-	}
-	host := func(name string) func(*http.Request) {
-		return func(r *http.Request) {
-			r.Host = name
-			if r.Method == http.MethodPost {
-				r.Header.Set("Origin", "http://"+name)
-			}
-		}
-	}
-	const begin = `{"provider":"id","for":"10m"}`
-	for name, c := range map[string]struct {
-		method, path, body string
-		change             func(*http.Request)
-		want               int
-		done               string
-	}{
-		"status":                    {"GET", "status", "", nil, 200, ""},
-		"status through a tunnel":   {"GET", "status", "", host("localhost:9999"), 200, ""},
-		"status over IPv6":          {"GET", "status", "", host("[::1]:80"), 200, ""},
-		"status, without a port":    {"GET", "status", "", host("[::1]"), 200, ""},
-		"status of a rebound name":  {"GET", "status", "", host("evil.example:8080"), 421, ""},
-		"a name that begins so":     {"GET", "status", "", host("127.0.0.1.evil.example"), 421, ""},
-		"no name":                   {"GET", "status", "", host(""), 421, ""},
-		"status for another site":   {"GET", "status", "", set("Sec-Fetch-Site", "cross-site"), 403, ""},
-		"status for another port":   {"GET", "status", "", set("Sec-Fetch-Site", "same-site"), 403, ""},
-		"drill":                     {"POST", "drill", begin, nil, 204, "id 10m"},
-		"end of a drill":            {"POST", "drill", `{"provider":"id"}`, nil, 204, "id end"},
-		"drill by another site":     {"POST", "drill", begin, set("Origin", "http://evil.example"), 403, ""},
-		"drill by a sandbox":        {"POST", "drill", begin, set("Origin", "null"), 403, ""},
-		"drill by another port":     {"POST", "drill", begin, set("Origin", "http://127.0.0.1:8081"), 403, ""},
-		"drill from nowhere":        {"POST", "drill", begin, func(r *http.Request) { r.Header.Del("Origin") }, 403, ""},
-		"drill of a rebound name":   {"POST", "drill", begin, host("evil.example"), 421, ""},
-		"drill without the token":   {"POST", "drill", begin, func(r *http.Request) { r.Header.Del("Drill-Token") }, 403, ""},
-		"drill with another token":  {"POST", "drill", begin, set("Drill-Token", strings.Repeat("0", 32)), 403, ""},
-		"drill of nobody":           {"POST", "drill", `{"for":"10m"}`, nil, 400, ""},
-		"drill that is no JSON":     {"POST", "drill", `provider=id`, nil, 400, ""},
-		"drill that is too long":    {"POST", "drill", `{"for":"` + strings.Repeat("1", maxBody) + `","provider":"id"}`, nil, 400, ""},
-		"drill by a link":           {"GET", "drill", "", nil, 404, ""},
-		"something else":            {"GET", "config/", "", nil, 404, ""},
-		"a page that is written to": {"PUT", "", "", nil, 404, ""},
-	} {
+	for name, c := range visits {
 		admin.done = nil
 		w := ask(p, c.method, p.Path()+c.path, c.body, c.change)
 		if w.Code != c.want || strings.Join(admin.done, ",") != c.done {

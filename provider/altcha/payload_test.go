@@ -160,6 +160,10 @@ func TestV1(t *testing.T) {
 			wantReason(t, err, tc.want)
 		})
 	}
+}
+
+func TestV1Members(t *testing.T) {
+	p := newProvider(t, nil)
 	doc := decode(t, forgeV1(goodSalt(), "12"))
 	for name, change := range map[string][2]string{
 		"SHA-1":              {`"SHA-256"`, `"SHA-1"`},

@@ -8,26 +8,28 @@ import (
 	"github.com/caddy-captcha/caddy-captcha/provider"
 )
 
-// TestFailoverBehaviorPage goes through TrustCaptcha's page Failover Behavior:
-// each row is what one of its lines says, as far as it concerns a provider. What
-// to do about it is the failover policy's.
-func TestFailoverBehaviorPage(t *testing.T) {
-	const asked = realID + "?clientFailover=true"
+// asked is the result that a client-failover token is asked about.
+const asked = realID + "?clientFailover=true"
+
+// pageRow is a line of the page, and what it means here.
+type pageRow struct {
+	line    string
+	off     bool // client_failover is not configured
+	token   string
+	results map[string]answer
+	fault   providertest.Fault
+	down    bool
+	want    string // an outcome, a class, or the reason of a refusal
+	calls   int
+}
+
+// failoverPage are the lines of the page.
+func failoverPage(t *testing.T) []pageRow {
 	gatewayPass := func(id, kind string) answer {
 		doc := change(t, good(id), "decisionType", `"`+kind+`"`)
 		return answer{200, change(t, doc, "gatewayFailoverActive", "true")}
 	}
-	type row struct {
-		line    string
-		off     bool // client_failover is not configured
-		token   string
-		results map[string]answer
-		fault   providertest.Fault
-		down    bool
-		want    string // an outcome, a class, or the reason of a refusal
-		calls   int
-	}
-	for _, r := range []row{
+	return []pageRow{
 		// Scenario 1
 		{line: "your backend continues to receive valid responses; decisionType FAILOVER, ALLOW, gatewayFailoverActive true", off: true,
 			token: regular(testID), results: map[string]answer{testID: gatewayPass(testID, "FAILOVER")}, want: "provider_failover", calls: 1},
@@ -60,7 +62,14 @@ func TestFailoverBehaviorPage(t *testing.T) {
 			results: map[string]answer{testID + "?clientFailover=true": {412, ""}}, want: "client_reported", calls: 1},
 		{line: "412 without a claim of the client's", token: regular(testID),
 			results: map[string]answer{testID: {412, ""}}, want: "token-invalid", calls: 1},
-	} {
+	}
+}
+
+// TestFailoverBehaviorPage goes through TrustCaptcha's page Failover Behavior:
+// each row is what one of its lines says, as far as it concerns a provider. What
+// to do about it is the failover policy's.
+func TestFailoverBehaviorPage(t *testing.T) {
+	for _, r := range failoverPage(t) {
 		t.Run(r.line, func(t *testing.T) {
 			s := providertest.Serve(t, (&gateway{key: testKey, results: r.results}).serve)
 			s.Inject(r.fault)
