@@ -65,7 +65,6 @@ type KeysConfig struct {
 
 const (
 	defaultMaxSpill  = 1 << 30
-	defaultRotate    = 30 * 24 * time.Hour
 	maxBodiesInMem   = 256 << 20
 	defaultStoreName = "memory"
 )
@@ -85,7 +84,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		a.Keys = new(KeysConfig)
 	}
 	if a.Keys.Rotate == 0 {
-		a.Keys.Rotate = caddy.Duration(defaultRotate)
+		a.Keys.Rotate = caddy.Duration(keyring.DefaultRotate)
 	}
 	if a.StoreFailure == "" {
 		a.StoreFailure = failureLocal
@@ -156,7 +155,7 @@ func (a *App) Validate() error {
 }
 
 func (k *KeysConfig) validate() error {
-	if r := time.Duration(k.Rotate); r < time.Hour {
+	if r := time.Duration(k.Rotate); r < keyring.MinRotate {
 		return fmt.Errorf("keys: rotate must be at least 1h, got %s", r)
 	}
 	return nil

@@ -268,7 +268,7 @@ func TestSlowBodyIs408D93(t *testing.T) { // D-93
 	})
 }
 
-// F26: a transport may read on after the handler has returned.
+// A transport may read on after the handler has returned.
 func TestHeldBodyAfterRelease(t *testing.T) {
 	b := &heldBody{budgets: new(budgets), rest: io.NopCloser(strings.NewReader("rest")), mem: []byte("mem"), inMem: 3}
 	b.release()

@@ -32,22 +32,6 @@ func (h *Handler) parseFallback(d *caddyfile.Dispenser) error {
 	return err
 }
 
-func parseFlag(d *caddyfile.Dispenser) (bool, error) {
-	option := d.Val()
-	if d.NextArg() {
-		return false, d.Errf("%s stands alone, got '%s'", option, d.Val())
-	}
-	return true, nil
-}
-
-func parseDuration(d *caddyfile.Dispenser) (caddy.Duration, error) {
-	option, value, err := parseValue(d, "a duration, such as 5s")
-	if err != nil {
-		return 0, err
-	}
-	return duration(d, option, value)
-}
-
 func parseBypassCheck(d *caddyfile.Dispenser) (*BypassCheck, error) {
 	b := new(BypassCheck)
 	args := d.RemainingArgs()

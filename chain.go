@@ -129,7 +129,7 @@ func (h *Handler) ours(ctx context.Context, r role) bool {
 	return err == nil && hmac.Equal([]byte(hex.EncodeToString(want[:12])), []byte(r.mac))
 }
 
-// entitled reports whether a fallback's token counts now (DESIGN.md, promise 4).
+// entitled reports whether a fallback's token counts now (docs/threat-model.md, promise 4).
 func (h *Handler) entitled(ctx context.Context, token provider.Token, at standing, now time.Time) bool {
 	if token.Issued.IsZero() { // not signed by us: only the situation can be judged
 		s := at.situation()

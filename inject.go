@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-captcha/caddy-captcha/internal/csp"
 	"github.com/caddy-captcha/caddy-captcha/internal/htmlinject"
+	"github.com/caddy-captcha/caddy-captcha/internal/placeholder"
 )
 
 func init() {
@@ -86,11 +87,11 @@ func (i *Injector) Provision(ctx caddy.Context) error {
 		header = defaultTokenHeader
 	}
 	forms, actions := slices.Clone(i.Forms), slices.Clone(i.Action)
-	if err := resolveText("token_header", &header); err != nil {
+	if err := placeholder.Resolve("token_header", &header); err != nil {
 		return err
 	}
 	for n := range forms {
-		if err := resolveText("forms", &forms[n]); err != nil {
+		if err := placeholder.Resolve("forms", &forms[n]); err != nil {
 			return err
 		}
 		s, err := htmlinject.ParseSelector(forms[n])
@@ -100,7 +101,7 @@ func (i *Injector) Provision(ctx caddy.Context) error {
 		i.selectors = append(i.selectors, s)
 	}
 	for n := range actions {
-		if err := resolveText("action", &actions[n]); err != nil {
+		if err := placeholder.Resolve("action", &actions[n]); err != nil {
 			return err
 		}
 	}

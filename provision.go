@@ -8,13 +8,13 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-captcha/caddy-captcha/internal/placeholder"
 	"github.com/caddy-captcha/caddy-captcha/web"
 )
 
@@ -117,35 +117,21 @@ func (h *Handler) resolve(config []byte) error {
 		"challenge title": &h.title, "challenge contact": &h.contact,
 	}
 	for name, text := range texts {
-		if err := resolveText(name, text); err != nil {
+		if err := placeholder.Resolve(name, text); err != nil {
 			return err
 		}
 	}
 	for i := range h.tokenFields {
-		if err := resolveText("token_field", &h.tokenFields[i]); err != nil {
+		if err := placeholder.Resolve("token_field", &h.tokenFields[i]); err != nil {
 			return err
 		}
 	}
 	for i := range h.origins {
-		if err := resolveText("cors", &h.origins[i]); err != nil {
+		if err := placeholder.Resolve("cors", &h.origins[i]); err != nil {
 			return err
 		}
 	}
 	h.tokenHeader = http.CanonicalHeaderKey(h.tokenHeader)
-	return nil
-}
-
-// resolveText replaces the placeholders of a text value. One that is empty or
-// unknown is an error: it is a variable that somebody forgot to set.
-func resolveText(name string, text *string) error {
-	if !strings.Contains(*text, "{") {
-		return nil
-	}
-	v, err := caddy.NewReplacer().ReplaceOrErr(*text, true, true)
-	if err != nil {
-		return fmt.Errorf("%s: %w; set it, or write the value itself", name, err)
-	}
-	*text = v
 	return nil
 }
 
@@ -215,7 +201,7 @@ func (h *Handler) Cleanup() error {
 
 func (h *Handler) loadTemplate() (*web.Template, error) {
 	name := h.Challenge.Template
-	if err := resolveText("challenge template", &name); err != nil {
+	if err := placeholder.Resolve("challenge template", &name); err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(name)

@@ -14,14 +14,12 @@ import (
 	"time"
 
 	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
+	"github.com/caddy-captcha/caddy-captcha/web"
 )
 
 const (
-	// sealField is the one hidden field that a challenge page carries.
-	sealField = "captcha-seal"
-	// blockedField is what a page sends instead of a token where the browser
-	// could not load the provider's widget.
-	blockedField = "captcha-blocked"
+	sealField    = web.SealField
+	blockedField = web.BlockedField
 	sealTTL      = time.Hour
 	// sealSlack is what a sealed request may be longer than a third more than
 	// its body: headers, token, nonce.

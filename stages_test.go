@@ -136,7 +136,7 @@ func (d *discardWriter) WriteHeader(int) { d.body.Reset() }
 
 func (d *discardWriter) Write(p []byte) (int, error) { return d.body.Write(p) }
 
-// What is not protected costs nothing (DESIGN.md, promise 10).
+// What is not protected costs nothing (docs/threat-model.md, promise 10).
 func TestNothingIsAllocatedForWhatIsNotProtected(t *testing.T) {
 	s := newStage(t, new(Handler))
 	r := s.request("GET", "")

@@ -45,7 +45,7 @@ func sealIn(t *testing.T, r reply) string {
 func testRing(t testing.TB) *keyring.Ring {
 	t.Helper()
 	ring := keyring.New(time.Now)
-	ring.Start(keyring.Options{Storage: &certmagic.FileStorage{Path: t.TempDir()}, Rotate: defaultRotate, Logger: zap.NewNop()})
+	ring.Start(keyring.Options{Storage: &certmagic.FileStorage{Path: t.TempDir()}, Rotate: keyring.DefaultRotate, Logger: zap.NewNop()})
 	t.Cleanup(ring.Close)
 	return ring
 }

@@ -291,7 +291,7 @@ func TestRequestBodyLimitStaysInForce(t *testing.T) {
 	}
 }
 
-func TestMatcherErrorsAreNotTakenForANo(t *testing.T) { // F20
+func TestMatcherErrorsAreNotTakenForANo(t *testing.T) {
 	e := serve(t, `@odd expression {http.request.body}.size() > 5
 	captcha @odd `+pow1000+`
 	reverse_proxy {app}`)

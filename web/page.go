@@ -46,9 +46,9 @@ func (k Kind) String() string {
 	return "Kind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// ReasonMissing is the reason of a visitor's first challenge. The pages that
+// reasonMissing is the reason of a visitor's first challenge. The pages that
 // solve do not show it: nothing has gone wrong.
-const ReasonMissing = "token-missing"
+const reasonMissing = "token-missing"
 
 // Page is what one page is about.
 type Page struct {
@@ -140,7 +140,14 @@ func (t *Template) render(v *view) (Rendered, error) {
 	return Rendered{HTML: html.Bytes(), CSP: t.csp(v.Page, v.Nonce), Language: v.Lang}, nil
 }
 
-// csp is the policy of a page. Everything it does not name is forbidden.
+// csp is the policy of a page. Everything it does not name is forbidden, but where
+// its form may be sent: Chromium applies form-action to the redirects after a
+// form's post as well (seen in 156: "form-action 'self'" and a 302, 303 or 307 to
+// another origin leave the visitor on this page, after the app has taken the form).
+// Sign-in and payment answer with such redirects, custom schemes included, so no
+// list of sources would do. Nothing else is weaker for it: the page's only form has
+// no action, all values are escaped, a <base> is forbidden, and so is every script
+// but ours and that of the provider's widget, which could do as it likes anyway.
 func (t *Template) csp(p Page, nonce string) string {
 	own := "'nonce-" + nonce + "'"
 	sources := map[string][]string{"style-src": {own}, "img-src": t.images}
@@ -159,20 +166,9 @@ func (t *Template) csp(p Page, nonce string) string {
 			b.WriteString(directive + " " + strings.Join(list, " ") + "; ")
 		}
 	}
-	b.WriteString(formAction)
 	b.WriteString("frame-ancestors 'none'; base-uri 'none'")
 	return b.String()
 }
-
-// formAction is the form-action directive: none. Chromium applies it to the
-// redirects after a form's post as well (seen in 156: "form-action 'self'" and a
-// 302, 303 or 307 to another origin leave the visitor on this page, after the app
-// has taken the form). Sign-in and payment answer with such redirects, custom
-// schemes included, so no list of sources would do. Nothing else is weaker for
-// it: the page's only form has no action, all values are escaped, a <base> is
-// forbidden, and so is every script but ours and that of the provider's widget,
-// which could do as it likes anyway.
-const formAction = ""
 
 // newNonce returns 128 random bits. The URL alphabet needs no escaping in HTML.
 func newNonce() string {

@@ -233,7 +233,7 @@ func TestLifetime(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	first := testPage(Submit)
-	first.Reason = ReasonMissing
+	first.Reason = reasonMissing
 	_, html := render(t, first)
 	lacks(t, html, locales[0].text["reason.token-missing"])
 

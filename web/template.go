@@ -91,7 +91,7 @@ func newTemplate(page *template.Template, images ...string) *Template {
 // tryPage is a page to try a template with.
 func tryPage(kind Kind) Page {
 	return Page{
-		Kind: kind, Reason: ReasonMissing, Host: "example.com", From: "https://www.example.com",
+		Kind: kind, Reason: reasonMissing, Host: "example.com", From: "https://www.example.com",
 		Field: "altcha", Seal: "seal", Reference: "reference",
 		Challenge: json.RawMessage(`{"algorithm":"SHA-256","challenge":"` + strings.Repeat("0", 64) + `","maxnumber":1,"salt":"s","signature":"s"}`),
 	}

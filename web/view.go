@@ -73,7 +73,7 @@ func (v *view) Problem() string {
 	switch {
 	case v.InsecureElsewhere && v.Kind == Stop:
 		return v.locale.text["insecure-elsewhere"]
-	case v.Kind != Stop && (v.Reason == ReasonMissing || v.Reason == ""):
+	case v.Kind != Stop && (v.Reason == reasonMissing || v.Reason == ""):
 		return ""
 	case v.Kind == Redeem && !v.Elsewhere && v.Reason == "body-too-large":
 		return "" // the note says it

@@ -41,7 +41,7 @@ func FuzzDocument(f *testing.F) {
 func FuzzBoxD77(f *testing.F) {
 	sealer := loaded(f).Sealer("fuzz")
 	f.Add([]byte("text"), []byte("aad"), []byte("box"))
-	f.Add([]byte{}, []byte{}, bytes.Repeat([]byte{0}, Overhead))
+	f.Add([]byte{}, []byte{}, bytes.Repeat([]byte{0}, overhead))
 	f.Fuzz(func(t *testing.T, text, aad, box []byte) {
 		sealed, err := sealer.Seal(t.Context(), text, aad)
 		if err != nil {

@@ -156,7 +156,7 @@ func TestWaiting(t *testing.T) {
 		if _, err := n.Signer("p").KeyID(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("before Start: %v", err)
 		}
-		if _, err := n.Sealer("p").Open(ctx, make([]byte, Overhead), nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := n.Sealer("p").Open(ctx, make([]byte, overhead), nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("opening before Start: %v", err)
 		}
 		ids := make(chan string, 100)

@@ -55,8 +55,8 @@ type Sealer struct {
 const (
 	nonceEnd = idSize + chacha20poly1305.NonceSizeX
 
-	// Overhead is how much longer a box is than its content.
-	Overhead = nonceEnd + chacha20poly1305.Overhead
+	// overhead is how much longer a box is than its content.
+	overhead = nonceEnd + chacha20poly1305.Overhead
 )
 
 // Sealer returns a sealer for a purpose, as Signer does.
@@ -71,7 +71,7 @@ func (s *Sealer) Seal(ctx context.Context, plaintext, aad []byte) ([]byte, error
 		return nil, err
 	}
 	k := keys.signer(s.ring.now())
-	box := make([]byte, nonceEnd, Overhead+len(plaintext))
+	box := make([]byte, nonceEnd, overhead+len(plaintext))
 	if _, err := hex.Decode(box[:idSize], []byte(k.id)); err != nil {
 		return nil, err // an id is hex
 	}
@@ -82,7 +82,7 @@ func (s *Sealer) Seal(ctx context.Context, plaintext, aad []byte) ([]byte, error
 // Open decrypts a box. It returns ErrOpen for any box that is not good; other
 // errors say that the keys are not loaded yet.
 func (s *Sealer) Open(ctx context.Context, box, aad []byte) ([]byte, error) {
-	if len(box) < Overhead {
+	if len(box) < overhead {
 		return nil, ErrOpen
 	}
 	keys, err := s.ring.current(ctx)

@@ -83,7 +83,7 @@ func TestBox(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(box) != len(plain)+Overhead {
+		if len(box) != len(plain)+overhead {
 			t.Errorf("%d bytes for %d", len(box), len(plain))
 		}
 		got, err := s.Open(ctx, box, []byte("aad"))

@@ -39,8 +39,7 @@ func (d digest) challenge(origin, key string) string {
 }
 
 // confirms reports whether answer is validate's confirmation of a seccode: its
-// md5, as all of GeeTest's SDKs expect, or the configured digest of it
-// (CADDYFILE.md, "GeeTest v3 pass").
+// md5, as all of GeeTest's SDKs expect, or the configured digest of it.
 func (d digest) confirms(answer, seccode, key string) bool {
 	is := func(want string) bool { return hmac.Equal([]byte(answer), []byte(want)) }
 	switch d {

@@ -185,10 +185,10 @@ func (p *Provider) Probe(ctx context.Context) error {
 // Status asks GeeTest's status API.
 func (p *Provider) Status(ctx context.Context) (bool, error) { return p.status(ctx) }
 
-// ErrOffline is in the *provider.Fault of Verify for an answer to a local
+// errOffline is in the *provider.Fault of Verify for an answer to a local
 // challenge of ours, given while GeeTest is confirmed to be down: it is no
 // proof, and counts only where the directive says `unreachable allow`.
-var ErrOffline = errors.New("an offline answer to a local challenge proves nothing")
+var errOffline = errors.New("an offline answer to a local challenge proves nothing")
 
 // errDown is in the Fault of Verify for a token of which only GeeTest could
 // say something, while it is confirmed to be down.

@@ -150,8 +150,8 @@ func (p *Provider4) Probe(ctx context.Context) error {
 	return err
 }
 
-// ErrNoStatusAPI is what Status returns where no bypass_url is configured.
-var ErrNoStatusAPI = errors.New("geetest4 has no status API of its own; bypass_url names one")
+// errNoStatusAPI is what Status returns where no bypass_url is configured.
+var errNoStatusAPI = errors.New("geetest4 has no status API of its own; bypass_url names one")
 
 // HasStatusAPI reports whether Status asks somebody: only where bypass_url is
 // configured.
@@ -160,7 +160,7 @@ func (p *Provider4) HasStatusAPI() bool { return p.bypass != "" }
 // Status asks the API that bypass_url names, as version 3's is asked.
 func (p *Provider4) Status(ctx context.Context) (bool, error) {
 	if !p.HasStatusAPI() {
-		return false, ErrNoStatusAPI
+		return false, errNoStatusAPI
 	}
 	return p.status(ctx)
 }

@@ -238,7 +238,7 @@ func TestNoCallWhileDown4(t *testing.T) {
 
 func TestStatus4(t *testing.T) {
 	b, s := serve4(t, &fake4{})
-	if up, err := b.Status(context.Background()); up || !errors.Is(err, ErrNoStatusAPI) || b.HasStatusAPI() {
+	if up, err := b.Status(context.Background()); up || !errors.Is(err, errNoStatusAPI) || b.HasStatusAPI() {
 		t.Error(up, err)
 	}
 	b.bypass = s.URL() + "/status?v=4"

@@ -232,7 +232,7 @@ func TestNoCallWhileDown(t *testing.T) {
 	req.Down = true
 	fields := token3(md5OfOriginAndKey, testValidate, testSeccode)
 	v, err := b.judge(req, fields)
-	if v.Outcome == provider.Pass || classOf(t, err) != provider.Unavailable || errors.Is(err, ErrOffline) {
+	if v.Outcome == provider.Pass || classOf(t, err) != provider.Unavailable || errors.Is(err, errOffline) {
 		t.Error(v, err)
 	}
 	b.document(t, req)

@@ -228,7 +228,7 @@ func TestStatusChangesBetweenRegisterAndValidateD50(t *testing.T) {
 		if v.Outcome != tt.want || classOf(t, err) != tt.class {
 			t.Errorf("%s: %+v, %v; want outcome %d, class %q", tt.name, v, err, tt.want, tt.class)
 		}
-		if isOurs := tt.fields[fieldChallenge] == mine; errors.Is(err, ErrOffline) != (isOurs && tt.down) {
+		if isOurs := tt.fields[fieldChallenge] == mine; errors.Is(err, errOffline) != (isOurs && tt.down) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		if n := len(s.Calls()) - before; n != tt.calls {
@@ -313,7 +313,7 @@ func FuzzParse(f *testing.F) {
 		req := b.request()
 		req.Down = true
 		v, err := b.Verify(context.Background(), req, token)
-		if v.Outcome == provider.Pass || v.Outcome == provider.ProviderFailover || errors.Is(err, ErrOffline) != isOurs {
+		if v.Outcome == provider.Pass || v.Outcome == provider.ProviderFailover || errors.Is(err, errOffline) != isOurs {
 			t.Errorf("%+v, %v", v, err)
 		}
 	})

@@ -98,7 +98,7 @@ func madeOffline(challenge, validate string) bool {
 // Verify asks GeeTest about a token. Offline answers are not for GeeTest:
 //
 //	the challenge       GeeTest is up    GeeTest is confirmed down
-//	ours, local         ClientReported   Fault Unavailable with ErrOffline
+//	ours, local         ClientReported   Fault Unavailable with errOffline
 //	any other           ClientReported   Fail
 //
 // So a status that changes between a challenge and its answer costs nobody a
@@ -121,7 +121,7 @@ func (p *Provider) Verify(ctx context.Context, req provider.Request, token provi
 			Detail:  "the widget answered offline, and GeeTest is up",
 		}, nil
 	case from == ours:
-		return provider.Verdict{}, &provider.Fault{Class: provider.Unavailable, Err: ErrOffline}
+		return provider.Verdict{}, &provider.Fault{Class: provider.Unavailable, Err: errOffline}
 	}
 	return fail(provider.TokenInvalid, "an offline answer to a challenge that is none of ours"), nil
 }

@@ -3,9 +3,8 @@ package outbound
 import (
 	"fmt"
 	"net/url"
-	"strings"
 
-	"github.com/caddyserver/caddy/v2"
+	"github.com/caddy-captcha/caddy-captcha/internal/placeholder"
 )
 
 // Setting is a text option: what was written, and where it goes once its
@@ -24,24 +23,10 @@ func ResolveAll(settings ...Setting) error {
 		if s.Written == "" {
 			*s.To = s.Default
 		}
-		if err := Resolve(s.Option, s.To); err != nil {
+		if err := placeholder.Resolve(s.Option, s.To); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// Resolve replaces the placeholders of a text value in place. An unset or empty
-// placeholder is an error that names the option.
-func Resolve(option string, text *string) error {
-	if !strings.Contains(*text, "{") {
-		return nil
-	}
-	v, err := caddy.NewReplacer().ReplaceOrErr(*text, true, true)
-	if err != nil {
-		return fmt.Errorf("%s: %w; set it, or write the value itself", option, err)
-	}
-	*text = v
 	return nil
 }
 

@@ -10,21 +10,6 @@ import (
 	"github.com/caddy-captcha/caddy-captcha/provider/outbound"
 )
 
-func TestResolveD73(t *testing.T) {
-	t.Setenv("OUTBOUND_TEST", "value")
-	t.Setenv("OUTBOUND_EMPTY", "")
-	for text, want := range map[string]string{
-		"plain": "plain", "{env.OUTBOUND_TEST}": "value", "a-{env.OUTBOUND_TEST}": "a-value",
-		"{env.OUTBOUND_EMPTY}": "", "{env.OUTBOUND_UNSET}": "", "{no.such}": "",
-	} {
-		got := text
-		err := outbound.Resolve("secret_key", &got)
-		if want == "" && (err == nil || !strings.HasPrefix(err.Error(), "secret_key: ")) || want != "" && (err != nil || got != want) {
-			t.Errorf("%q: %q, %v", text, got, err)
-		}
-	}
-}
-
 func TestCheckURL(t *testing.T) {
 	for _, c := range []struct {
 		url  string

@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"os"
 	"time"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/placeholder"
 )
 
 const (
@@ -55,13 +57,13 @@ func (t Transport) NewClient() (*Client, error) {
 		name string
 		text *string
 	}{{"tls_trusted_ca", &t.TLSTrustedCA}, {"proxy", &t.Proxy}} {
-		if err := Resolve(o.name, o.text); err != nil {
+		if err := placeholder.Resolve(o.name, o.text); err != nil {
 			return nil, err
 		}
 	}
 	header := make(map[string]string, len(t.Header))
 	for name, value := range t.Header {
-		if err := Resolve("header "+name, &value); err != nil {
+		if err := placeholder.Resolve("header "+name, &value); err != nil {
 			return nil, err
 		}
 		header[name] = value

@@ -21,16 +21,16 @@ import (
 )
 
 const (
-	// DefaultAPIURL is where TrustCaptcha answers.
-	DefaultAPIURL = "https://api.trustcomponent.com"
+	// defaultAPIURL is where TrustCaptcha answers.
+	defaultAPIURL = "https://api.trustcomponent.com"
 
-	// DefaultScriptURL is the widget on TrustCaptcha's CDN. The scheme of the
+	// defaultScriptURL is the widget on TrustCaptcha's CDN. The scheme of the
 	// address is that of TrustCaptcha's own integrations for version 2.1, the
 	// bundle's name that of the npm package 3.0.2.
-	DefaultScriptURL = "https://cdn.trustcomponent.com/trustcaptcha/3.0.x/trustcaptcha.esm.min.js"
+	defaultScriptURL = "https://cdn.trustcomponent.com/trustcaptcha/3.0.x/trustcaptcha.esm.min.js"
 
-	// DefaultMaxScore is the limit that TrustCaptcha's documentation uses.
-	DefaultMaxScore = 0.5
+	// defaultMaxScore is the limit that TrustCaptcha's documentation uses.
+	defaultMaxScore = 0.5
 )
 
 func init() {
@@ -92,14 +92,14 @@ func (p *Provider) Provision(caddy.Context) error {
 	if err := outbound.ResolveAll(
 		outbound.Setting{Option: "site_key", Written: p.SiteKey, To: &p.siteKey},
 		outbound.Setting{Option: "api_key", Written: p.APIKey, To: &p.apiKey},
-		outbound.Setting{Option: "api_url", Written: p.APIURL, Default: DefaultAPIURL, To: &p.apiURL},
-		outbound.Setting{Option: "script_url", Written: p.ScriptURL, Default: DefaultScriptURL, To: &p.scriptURL},
+		outbound.Setting{Option: "api_url", Written: p.APIURL, Default: defaultAPIURL, To: &p.apiURL},
+		outbound.Setting{Option: "script_url", Written: p.ScriptURL, Default: defaultScriptURL, To: &p.scriptURL},
 		outbound.Setting{Option: "captcha_id", Written: p.CaptchaID, To: &p.captchaID},
 	); err != nil {
 		return fmt.Errorf("trustcaptcha: %w", err)
 	}
 	p.apiURL = strings.TrimRight(p.apiURL, "/")
-	p.maxScore = DefaultMaxScore
+	p.maxScore = defaultMaxScore
 	if p.MaxScore != nil {
 		p.maxScore = *p.MaxScore
 	}

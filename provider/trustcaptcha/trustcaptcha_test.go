@@ -27,7 +27,7 @@ func TestModule(t *testing.T) {
 	if err := providertest.Provision(t, p); err != nil {
 		t.Fatal(err)
 	}
-	if p.apiURL != DefaultAPIURL || p.scriptURL != DefaultScriptURL || p.maxScore != 0 {
+	if p.apiURL != defaultAPIURL || p.scriptURL != defaultScriptURL || p.maxScore != 0 {
 		t.Errorf("got %+v", p)
 	}
 	if out, err := json.Marshal(p); err != nil || string(out) != doc {
@@ -170,7 +170,7 @@ func TestWidget(t *testing.T) {
 		}
 	}
 	w = newProvider(t, "", nil).Widget()
-	if strings.Contains(w.Markup, "failover") || w.CSP["connect-src"][0] != DefaultAPIURL {
+	if strings.Contains(w.Markup, "failover") || w.CSP["connect-src"][0] != defaultAPIURL {
 		t.Errorf("got %+v", w)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-captcha/caddy-captcha/internal/placeholder"
 	"github.com/caddy-captcha/caddy-captcha/store"
 )
 
@@ -165,14 +166,9 @@ func (r *Redis) resolve() error {
 		texts[fmt.Sprintf("address %d", i+1)] = &s.Address[i]
 	}
 	for name, text := range texts {
-		if !strings.Contains(*text, "{") {
-			continue
+		if err := placeholder.Resolve(name, text); err != nil {
+			return fmt.Errorf("store redis: %w", err)
 		}
-		v, err := caddy.NewReplacer().ReplaceOrErr(*text, true, true)
-		if err != nil {
-			return fmt.Errorf("store redis: %s: %w; set it, or write the value itself", name, err)
-		}
-		*text = v
 	}
 	r.final = s
 	return nil
