@@ -1,7 +1,6 @@
 package captcha
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -63,7 +62,7 @@ func (a *answer) write(f found) error {
 	return a.page(pageFor(a.r, c), c)
 }
 
-// pageFor says what a page may do with what it carries (DESIGN.md, promise 8).
+// pageFor says what a page may do with what it carries (docs/threat-model.md, promise 8).
 func pageFor(r *http.Request, c *carried) web.Page {
 	switch {
 	case c.anotherSite() && !https(r):
@@ -154,10 +153,7 @@ func (a *answer) page(p web.Page, c *carried) error {
 	p.Reason, p.Reference = string(a.reason), a.reference
 	if c != nil && p.Kind != web.Stop {
 		if err := a.fill(&p, c); err != nil {
-			a.h.trouble.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
-			if a.verb != verbDeny {
-				a.decision = tryLater
-			}
+			a.noChallenge(err)
 			p.Kind = web.Stop
 		}
 		p.Reason = string(a.reason)
@@ -223,14 +219,26 @@ func (a *answer) document() (*link, []byte, error) {
 		return nil, nil, err
 	}
 	d := a.h.decide(in(s))
-	if d.verb == verbForward { // this request is not; the next ones are
+	switch d.verb {
+	case verbForward: // this request is not; the next ones are
 		d = tryLater
+	case verbChallenge: // for what it was for
+		d.status, d.reason = a.status, a.reason
 	}
-	d.reason, a.decision = cmp.Or(a.reason, d.reason), d
+	a.decision = d
 	if !d.fallback {
 		return nil, nil, err
 	}
 	return a.document()
+}
+
+// noChallenge makes the answer one that a client may try again later, unless policy
+// has denied the request meanwhile.
+func (a *answer) noChallenge(err error) {
+	a.h.trouble.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
+	if a.verb != verbDeny || a.status == http.StatusUnsupportedMediaType {
+		a.decision = tryLater
+	}
 }
 
 const (
@@ -268,7 +276,7 @@ func (a *answer) head(contentType string) http.Header {
 	hdr.Set("Content-Type", contentType)
 	hdr.Set("Cache-Control", "no-store")
 	hdr.Set("X-Content-Type-Options", "nosniff")
-	if a.verb == verbChallenge || a.status == http.StatusUnsupportedMediaType {
+	if a.solvable() {
 		hdr.Set("Captcha-Required", a.issuerName())
 	}
 	if a.retry {

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
 	"github.com/caddy-captcha/caddy-captcha/web"
@@ -66,29 +65,33 @@ var details = map[provider.Reason]string{
 // problem answers with a problem document. Where the client may try again, it
 // carries a challenge.
 func (a *answer) problem() error {
-	p := problem{
+	var captcha json.RawMessage
+	if a.solvable() {
+		var err error
+		if captcha, err = a.captcha(); err != nil {
+			a.noChallenge(err)
+		}
+	}
+	body, err := marshal(problem{
 		Type:      problemDocs + string(a.reason),
 		Title:     http.StatusText(a.status),
 		Status:    a.status,
 		Detail:    details[a.reason],
 		Reason:    a.reason,
 		Reference: a.reference,
-	}
-	if a.verb == verbChallenge || a.status == http.StatusUnsupportedMediaType {
-		var err error
-		if p.Captcha, err = a.captcha(); err != nil {
-			a.h.trouble.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
-			a.decision = tryLater
-			p.Type, p.Title, p.Status = problemDocs+string(a.reason), http.StatusText(a.status), a.status
-			p.Detail, p.Reason = details[a.reason], a.reason
-		}
-	}
-	body, err := marshal(p)
+		Captcha:   captcha,
+	})
 	if err != nil {
 		return err
 	}
 	a.head("application/problem+json")
 	return a.send(body)
+}
+
+// solvable reports whether the client may solve a challenge and try again: also
+// where the body's encoding hid a token, which may come in the header instead.
+func (a *answer) solvable() bool {
+	return a.verb == verbChallenge || a.status == http.StatusUnsupportedMediaType
 }
 
 // captcha is the JSON of what a script needs.

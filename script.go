@@ -46,8 +46,7 @@ func (h *Handler) answerPuzzle(w http.ResponseWriter, r *http.Request, now time.
 	a := h.newAnswer(w, r, d, now)
 	body, err := a.captcha()
 	if err != nil {
-		h.trouble.Warn("no challenge can be made", zap.Error(err), zap.String("reference", a.reference))
-		a.decision = tryLater
+		a.noChallenge(err)
 		return a.problem()
 	}
 	a.head("application/json")
