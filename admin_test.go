@@ -116,6 +116,18 @@ func TestCheckCommand(t *testing.T) {
 	}
 }
 
+// Directives that use the same provider do not spend its quota several times.
+func TestCheckAsksEveryProviderOnce(t *testing.T) {
+	world(t, nil, nil, passed)
+	fake := func(identity string) *link {
+		return &link{provider: new(fakeProvider), name: "fake", identity: identity}
+	}
+	var out bytes.Buffer
+	if err := checkLinks(&out, []*link{fake("a"), fake("b"), fake("a")}); err != nil || strings.Count(out.String(), "ok") != 2 {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
 func TestLoadEnv(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "env")
 	for _, v := range []string{"CAPTCHA_TEST_A", "CAPTCHA_TEST_B", "CAPTCHA_TEST_C"} {

@@ -150,12 +150,17 @@ func checkConfig(w io.Writer, config []byte) error {
 // turns a failure without an error into success.
 var errNotWell = errors.New("not every provider answers and accepts its keys; see the table")
 
-// checkLinks asks every provider and prints a table.
+// checkLinks asks every provider, once for all who use it, and prints a table.
 func checkLinks(w io.Writer, links []*link) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "PROVIDER\tRESULT\tTOOK")
 	var err error
+	asked := make(map[string]bool)
 	for _, l := range links {
+		if asked[l.identity] {
+			continue
+		}
+		asked[l.identity] = true
 		result, took := checkLink(l)
 		if result != "ok" {
 			err = errNotWell
