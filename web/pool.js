@@ -9,29 +9,50 @@ const RANGE = 4096; // numbers for a worker: some milliseconds
 const SLICE = 12; // milliseconds that the page works without a pause
 const SILENCE = 1000; // milliseconds after which workers count as missing
 
+// The numbers from 0 to a limit, in ranges that are open until their answer comes.
+class Ranges {
+  constructor(limit) {
+    this.end = limit + 1;
+    this.next = this.done = 0;
+    this.open = new Map(); // from -> to, the youngest last
+  }
+
+  take(size) {
+    let [from, to] = [this.next, Math.min(this.next + size, this.end)];
+    if (from < to) this.next = to;
+    else [from, to] = this.open.entries().next().value;
+    this.open.delete(from);
+    this.open.set(from, to); // now the youngest
+    return {from, to};
+  }
+
+  close(from) {
+    if (this.open.has(from)) this.done += this.open.get(from) - from;
+    this.open.delete(from);
+  }
+
+  share() {
+    return this.done / this.end;
+  }
+
+  empty() {
+    return this.next >= this.end && !this.open.size;
+  }
+}
+
 // Resolves to the number sought. Calls progress with the share that is done. Source
 // is the text of a script with the solver, for the workers.
 function solve({salt, challenge, maxnumber}, progress, source) {
   return new Promise((resolve, reject) => {
-    const open = new Map(); // the ranges without an answer: from -> to
+    const ranges = new Ranges(maxnumber);
     const workers = [];
-    let next = 0, done = 0, over = false, heard = -Infinity, url;
-
-    const take = (size) => {
-      let [from, to] = [next, Math.min(next + size, maxnumber + 1)];
-      if (from < to) next = to;
-      else [from, to] = open.entries().next().value;
-      open.delete(from);
-      open.set(from, to); // now the youngest
-      return {from, to};
-    };
+    let over = false, heard = -Infinity, url;
 
     const answer = (from, found) => {
       if (over) return;
-      if (open.has(from)) done += open.get(from) - from;
-      open.delete(from);
-      progress(done / (maxnumber + 1));
-      over = found >= 0 || next > maxnumber && !open.size;
+      ranges.close(from);
+      progress(ranges.share());
+      over = found >= 0 || ranges.empty();
       if (!over) return;
       for (const worker of workers) worker.terminate();
       if (url) URL.revokeObjectURL(url);
@@ -46,7 +67,7 @@ function solve({salt, challenge, maxnumber}, progress, source) {
       const start = performance.now();
       if (start - heard < SILENCE) return void setTimeout(help, SILENCE);
       while (!over && performance.now() - start < SLICE) {
-        const {from, to} = take(256);
+        const {from, to} = ranges.take(256);
         answer(from, solver.find(from, to));
       }
       if (!over) port2.postMessage(0);
@@ -60,10 +81,10 @@ function solve({salt, challenge, maxnumber}, progress, source) {
       worker.onmessage = ({data}) => {
         heard = performance.now();
         answer(data.from, data.found);
-        if (!over) worker.postMessage(take(RANGE));
+        if (!over) worker.postMessage(ranges.take(RANGE));
       };
       worker.postMessage({salt, challenge});
-      worker.postMessage(take(RANGE));
+      worker.postMessage(ranges.take(RANGE));
     };
 
     try {
