@@ -67,7 +67,7 @@ func (s *sharedStore) Secret(_ context.Context, offer []byte) ([]byte, error) {
 	return s.secret, nil
 }
 
-// member is a node of a fleet that has one provider.
+// fleetNode is a node of a fleet that has one provider.
 type fleetNode struct {
 	*health
 	keeper *keeper

@@ -4,21 +4,10 @@ import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {hold, received, release} from './lib/browser.mjs';
 import {temporary} from './lib/caddy.mjs';
-import {arrives, plain, ready, rest, visit} from './lib/inject.mjs';
+import {arrives, injected, plain, ready, rest, visit} from './lib/inject.mjs';
 import {test, world} from './lib/world.mjs';
 
-const w = await world(`
-https://site.test:{https} {
-	tls internal
-	captcha /send* {
-		provider pow {
-			difficulty 1000
-		}
-		max_buffer 4KiB
-	}
-	captcha_inject
-	reverse_proxy {app}
-}`, {browser: {bfcache: true}});
+const w = await world(injected('site.test', {options: 'max_buffer 4KiB'}), {browser: {bfcache: true}});
 
 const at = (t, body, options) => visit(w, t, body, options);
 

@@ -4,36 +4,20 @@ import {mkdirSync} from 'node:fs';
 import {join} from 'node:path';
 import axe from 'axe-core';
 import {hold, release} from './lib/browser.mjs';
-import {ready, visit} from './lib/inject.mjs';
+import {injected, ready, visit} from './lib/inject.mjs';
 import {startProviders, turnstile, turnstileWidget} from './lib/providers.mjs';
 import {test, world} from './lib/world.mjs';
 
 const secret = 'the-secret-of-the-tests';
 const services = await startProviders({providers: {turnstile: turnstile({secret, hostname: 'widget.test'}).handle}, files: {'/turnstile.js': turnstileWidget}});
-const w = await world(`
-https://site.test:{https} {
-	tls internal
-	captcha /send* {
-		provider pow {
-			difficulty 1000
-		}
-	}
-	captcha_inject
-	reverse_proxy {app}
-}
-https://widget.test:{https} {
-	tls internal
-	captcha /send* {
-		provider turnstile {
+const w = await world(injected('site.test') + injected('widget.test', {
+  provider: `turnstile {
 			site_key 0x4AAAAAAAtests
 			secret_key ${secret}
 			verify_url ${services.origin}/turnstile/siteverify
 			script_url ${services.origin}/turnstile.js
-		}
-	}
-	captcha_inject
-	reverse_proxy {app}
-}`);
+		}`,
+}));
 
 const looks = {
   light: {},

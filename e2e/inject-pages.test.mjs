@@ -1,34 +1,13 @@
 // captcha_inject: pages with a mind of their own. Their handlers run as without us, and what fails ends at the challenge page.
 import assert from 'node:assert/strict';
 import {hold, received, release} from './lib/browser.mjs';
-import {arrives, plain, ready, rest, visit} from './lib/inject.mjs';
+import {arrives, injected, plain, pow, ready, rest, visit} from './lib/inject.mjs';
 import {until} from './lib/providers.mjs';
 import {html} from './lib/upstream.mjs';
 import {test, world} from './lib/world.mjs';
 
-const w = await world(`
-https://site.test:{https}, https://other.test:{https} {
-	tls internal
-	captcha /send* {
-		provider pow {
-			difficulty 1000
-		}
-		max_buffer 4KiB
-	}
-	captcha_inject
-	reverse_proxy {app}
-}
-https://short.test:{https} {
-	tls internal
-	captcha /send* {
-		provider pow {
-			difficulty 1000
-			expires 2s
-		}
-	}
-	captcha_inject
-	reverse_proxy {app}
-}`, {browser: {bfcache: true}});
+const sites = injected(['site.test', 'other.test'], {options: 'max_buffer 4KiB'}) + injected('short.test', {provider: pow(1000, 'expires 2s')});
+const w = await world(sites, {browser: {bfcache: true}});
 
 const at = (t, body, options) => visit(w, t, body, options);
 

@@ -1,21 +1,12 @@
 // captcha_inject: what a page's scripts post with fetch and XMLHttpRequest gets through.
 import assert from 'node:assert/strict';
 import {hold, release} from './lib/browser.mjs';
+import {injected} from './lib/inject.mjs';
 import {html} from './lib/upstream.mjs';
 import {test, world} from './lib/world.mjs';
 
 const answer = (seen, res) => res.writeHead(seen.headers['x-fail'] ? 422 : 200, {'Content-Type': 'application/json'}).end('{"ok":true}');
-const w = await world(`
-https://site.test:{https} {
-	tls internal
-	captcha /send* {
-		provider pow {
-			difficulty 1000
-		}
-	}
-	captcha_inject
-	reverse_proxy {app}
-}`, {pages: {'/page': html('<form method="post" action="/send"><input name="text" value="hello"><button>Send</button></form>'), '/send': answer, '/open': answer}});
+const w = await world(injected('site.test'), {pages: {'/page': html('<form method="post" action="/send"><input name="text" value="hello"><button>Send</button></form>'), '/send': answer, '/open': answer}});
 
 const puzzle = (await w.request(w.https('site.test', '/send'), {method: 'POST', headers: {'Captcha-Request': 'challenge'}})).text;
 

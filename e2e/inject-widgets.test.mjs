@@ -4,7 +4,7 @@ import Cap from '@cap.js/server';
 import {createChallenge as createV1} from 'altcha-lib/v1';
 import {received} from './lib/browser.mjs';
 import {befriend, friendly, start} from './lib/friendly.mjs';
-import {arrives, plain, ready, rest, visit} from './lib/inject.mjs';
+import {arrives, injected, plain, pow, ready, rest, visit} from './lib/inject.mjs';
 import {geetest, geetestLoader, npm, procaptchaBundle, prosopo, startProviders, trustcaptcha, turnstile, turnstileWidget, until} from './lib/providers.mjs';
 import {test, world} from './lib/world.mjs';
 
@@ -97,21 +97,13 @@ const providers = {
   },
 };
 
-const site = (host, name, block, more = '') => `
-https://${host}:{https} {
-	tls internal
-	captcha /send* {
-		provider ${name} {
+const site = (host, name, block, more = '') => injected(host, {
+  provider: `${name} {
 			${block}
-		}
-		fallback pow {
-			difficulty 1000
-		}
-		${more}
-	}
-	captcha_inject
-	reverse_proxy {app}
-}`;
+		}`,
+  options: `fallback ${pow(1000)}
+		${more}`,
+});
 const w = await world(`
 ${Object.entries(providers).map(([name, {block}]) => site(`${name}.test`, name, block)).join('')}
 ${site('outage.test', 'turnstile', providers.turnstile.block.replace('/turnstile/', '/outage/'), `bypass_check passive {

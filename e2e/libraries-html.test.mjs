@@ -1,21 +1,12 @@
 // htmx and Turbo: the app answers posts with HTML, whose forms take the place of
 // those that were sent. They work on as they do without us.
 import assert from 'node:assert/strict';
+import {injected, pow} from './lib/inject.mjs';
 import {npm} from './lib/providers.mjs';
 import {html} from './lib/upstream.mjs';
 import {test, world} from './lib/world.mjs';
 
-const site = (name, difficulty) => `
-https://${name}.test:{https} {
-	tls internal
-	captcha /send* {
-		provider pow {
-			difficulty ${difficulty}
-		}
-	}
-	captcha_inject
-	reverse_proxy {app}
-}`;
+const site = (name, difficulty) => injected(`${name}.test`, {provider: pow(difficulty)});
 const w = await world(site('site', 1000) + site('endless', 50_000_000));
 for (const [name, path] of [['htmx2', 'htmx2/dist/htmx.min.js'], ['htmx4', 'htmx.org/dist/htmx.min.js'], ['turbo', '@hotwired/turbo/dist/turbo.es2017-umd.js']]) {
   const text = npm(path);

@@ -4,21 +4,12 @@
 import assert from 'node:assert/strict';
 import {fileURLToPath} from 'node:url';
 import {build} from 'esbuild';
+import {injected, pow} from './lib/inject.mjs';
 import {npm} from './lib/providers.mjs';
 import {html} from './lib/upstream.mjs';
 import {test, world} from './lib/world.mjs';
 
-const site = (name, difficulty) => `
-https://${name}.test:{https} {
-	tls internal
-	captcha /api/* {
-		provider pow {
-			difficulty ${difficulty}
-		}
-	}
-	captcha_inject
-	reverse_proxy {app}
-}`;
+const site = (name, difficulty) => injected(`${name}.test`, {path: '/api/*', provider: pow(difficulty)});
 const w = await world(site('site', 1000) + site('endless', 50_000_000));
 
 const bundle = (options) => build({bundle: true, write: false, format: 'iife', logLevel: 'error', define: {ngDevMode: 'false'}, ...options})

@@ -3,6 +3,23 @@ import assert from 'node:assert/strict';
 import {received} from './browser.mjs';
 import {html} from './upstream.mjs';
 
+// injected is a site of the Caddyfile whose forms to a path get their token from a
+// provider (its name, with a block), with other options of captcha.
+export const injected = (hosts, {path = '/send*', provider = pow(1000), options = ''} = {}) => `
+${[hosts].flat().map((host) => `https://${host}:{https}`).join(', ')} {
+	tls internal
+	captcha ${path} {
+		provider ${provider}
+		${options}
+	}
+	captcha_inject
+	reverse_proxy {app}
+}`;
+export const pow = (difficulty, more = '') => `pow {
+			difficulty ${difficulty}
+			${more}
+		}`;
+
 export const plain = '<form method="post" action="/send"><input name="text" value="hello"><button>Send</button></form>';
 
 // visit opens a page of the app with this body. Its asked are the requests for a

@@ -141,6 +141,20 @@ const zeroBits = (hash) => {
   return bits;
 };
 
+// passed is the result of a verification that TrustCaptcha passes.
+const passed = (id, members) => ({
+  captchaId: randomUUID(), verificationId: id, verificationPassed: true, score: 0.1, riskScoringEnabled: true, decisionType: 'SCORE',
+  decisionAction: 'ALLOW', gatewayFailoverActive: false, ...members,
+});
+
+// finished is the end of a verification, with the token that the widget submits.
+const finished = (id) => ({
+  finished: {
+    verificationToken: Buffer.from(JSON.stringify({verificationId: id, expiresAt: new Date(Date.now() + 9e5).toISOString()})).toString('base64'),
+    expiresInMs: 900_000,
+  },
+});
+
 // trustcaptcha is a gateway of TrustCaptcha 3.x: the widget's side with a proof
 // of work, and the results that servers ask for.
 export function trustcaptcha({siteKey, apiKey, rounds = 1, difficulty = 8}) {
@@ -151,12 +165,7 @@ export function trustcaptcha({siteKey, apiKey, rounds = 1, difficulty = 8}) {
     failover: undefined, // what is answered about a client-failover token
     result: {}, // members of the results to change
     solved: 0, // tasks whose proof was good
-    finished: (id) => ({
-      finished: {
-        verificationToken: Buffer.from(JSON.stringify({verificationId: id, expiresAt: new Date(Date.now() + 9e5).toISOString()})).toString('base64'),
-        expiresInMs: 900_000,
-      },
-    }),
+    finished,
     handle(r) {
       if (gateway.down) return null;
       const [, id, what] = r.path.match(/^\/v2\/verifications(?:\/([0-9a-f-]{36})\/(challenges|results))?$/) ?? assert.fail('an unknown path');
@@ -193,17 +202,13 @@ export function trustcaptcha({siteKey, apiKey, rounds = 1, difficulty = 8}) {
     results(r, id) {
       assert.equal(r.method, 'GET');
       if (r.headers.authorization !== `Bearer ${apiKey}`) return {status: 403, json: {}};
-      const pass = (members) => ({
-        captchaId: randomUUID(), verificationId: id, verificationPassed: true, score: 0.1, riskScoringEnabled: true, decisionType: 'SCORE',
-        decisionAction: 'ALLOW', gatewayFailoverActive: false, ...members,
-      });
-      if (r.query.get('clientFailover') === 'true') return gateway.failover === 412 ? {status: 412, json: {}} : {json: pass(gateway.failover)};
+      if (r.query.get('clientFailover') === 'true') return gateway.failover === 412 ? {status: 412, json: {}} : {json: passed(id, gateway.failover)};
       assert.equal(r.query.size, 0);
       const verification = known.get(id);
       if (!verification) return {status: 404, json: {}};
       if (verification.challenge) return {status: 423, json: {}};
       if (verification.reads++) return {status: 429, json: {}};
-      return {json: pass(gateway.result)};
+      return {json: passed(id, gateway.result)};
     },
   };
   return gateway;

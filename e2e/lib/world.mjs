@@ -44,33 +44,37 @@ export async function world(sites, {browser = {}, pages = {}, hooks = true} = {}
       for (const script of init) await context.addInitScript(script);
       return this.open(context);
     },
-    async open(context) {
-      const page = await context.newPage();
-      page.faults = [];
-      page.on('pageerror', (error) => page.faults.push(error.message));
-      page.on('console', (m) => {
-        // our answers are 403; and on plain http Chromium has no use for the page's COOP header
-        if (m.type() === 'error' && !/^(Failed to load resource|The Cross-Origin-Opener-Policy header has been ignored)/.test(m.text())) page.faults.push(m.text());
-      });
-      return page;
-    },
-
-    // request is a client without a browser.
-    request(url, {method = 'GET', headers = {}, body} = {}) {
-      const {protocol, hostname, port, pathname, search} = new URL(url);
-      const send = protocol === 'https:' ? httpsRequest : httpRequest;
-      return new Promise((resolve, reject) => {
-        const req = send({
-          host: '127.0.0.1', servername: hostname, port, path: pathname + search, method, rejectUnauthorized: false, agent: false,
-          headers: {Host: `${hostname}:${port}`, ...headers},
-        }, async (res) => {
-          const chunks = [];
-          for await (const chunk of res) chunks.push(chunk);
-          resolve({status: res.statusCode, headers: res.headers, text: Buffer.concat(chunks).toString()});
-        });
-        req.on('error', reject);
-        req.end(body);
-      });
-    },
+    open: watched,
+    request,
   };
+}
+
+// watched is a new page of a context that keeps what is wrong in it.
+async function watched(context) {
+  const page = await context.newPage();
+  page.faults = [];
+  page.on('pageerror', (error) => page.faults.push(error.message));
+  page.on('console', (m) => {
+    // our answers are 403; and on plain http Chromium has no use for the page's COOP header
+    if (m.type() === 'error' && !/^(Failed to load resource|The Cross-Origin-Opener-Policy header has been ignored)/.test(m.text())) page.faults.push(m.text());
+  });
+  return page;
+}
+
+// request is a client without a browser.
+function request(url, {method = 'GET', headers = {}, body} = {}) {
+  const {protocol, hostname, port, pathname, search} = new URL(url);
+  const send = protocol === 'https:' ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    const req = send({
+      host: '127.0.0.1', servername: hostname, port, path: pathname + search, method, rejectUnauthorized: false, agent: false,
+      headers: {Host: `${hostname}:${port}`, ...headers},
+    }, async (res) => {
+      const chunks = [];
+      for await (const chunk of res) chunks.push(chunk);
+      resolve({status: res.statusCode, headers: res.headers, text: Buffer.concat(chunks).toString()});
+    });
+    req.on('error', reject);
+    req.end(body);
+  });
 }
