@@ -2,6 +2,7 @@ package formtoken
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -9,87 +10,98 @@ import (
 
 var jsonFormat = Format{Kind: JSON}
 
+func jsonMembers(n int) string  { return strings.Repeat(`"a":0,`, n) }
+func nestedArrays(n int) string { return strings.Repeat(`[`, n) + strings.Repeat(`]`, n) }
+func jsonKey(n int) string      { return `"` + strings.Repeat("k", n) + `":0` }
+
+// plainJSON is read as it stands, oddJSON is refused, and longJSON is refused where
+// it is too long.
+var plainJSON = []row{
+	{"only member", `{"altcha":"T"}`, "T", nil},
+	{"white space", " \t\r\n{ \"altcha\" : \"T\" , \"x\" : [ ] } \n", "T", nil},
+	{"among all types", `{"a":[1,-0.5e+3,true,false,null,{},{"b":[[]]}],"altcha":"T","z":{"altcha":"no"}}`, "T", nil},
+	{"escapes in the value", `{"altcha":"\"\\\/\b\f\n\r\t\u0041\u00e9\ud83d\ude00"}`, "\"\\/\b\f\n\r\tAé😀", nil},
+	{"D.0 escaped key is the key", `{"al\u0074cha":"T"}`, "T", nil},
+	{"D-22 empty", `{"altcha":""}`, "", nil},
+	{"null is absent", `{"altcha":null}`, absent, nil},
+	{"no member", `{"x":1}`, absent, nil},
+	{"empty object", `{}`, absent, nil},
+	{"empty body", ``, absent, nil},
+	{"blank body", " \n", absent, nil},
+	{"array", `[{"altcha":"T"},"altcha"]`, absent, nil},
+	{"string", `"altcha"`, absent, nil},
+	{"number", `-12.5E-7`, absent, nil},
+	{"zero", `0`, absent, nil},
+	{"literal", `null`, absent, nil},
+	{"value that is the name", `{"x":"altcha","y":["altcha",":","T"]}`, absent, nil},
+	{"duplicates elsewhere", `{"a":1,"a":2,"altcha":"T","A":3}`, "T", nil},
+	{"invalid UTF-8 elsewhere", "{\"a\":\"\xff\",\"b\":{\"\xff\":0},\"altcha\":\"T\"}", "T", nil},
+	{"lone surrogate elsewhere", `{"a":"\ud800x\udc00\ud800\ud800","b":{"\udc00":0},"altcha":"T"}`, "T", nil},
+}
+
+var oddJSON = []row{
+	{"D-14 duplicate", `{"altcha":"T","altcha":"U"}`, "", errJSONDup},
+	{"D-14 equal duplicate", `{"altcha":"T","altcha":"T"}`, "", errJSONDup},
+	{"D-14 duplicate of null", `{"altcha":null,"altcha":"T"}`, "", errJSONDup},
+	{"D-14 escaped duplicate", `{"altcha":"T","\u0061ltcha":"T"}`, "", errJSONDup},
+	{"D-14 case", `{"Altcha":"T"}`, "", errAlias},
+	{"D-14 case, later", `{"altcha":"T","ALTCHA":1}`, "", errAlias},
+	{"D-14 escaped case", `{"\u0041ltcha":"T"}`, "", errAlias},
+	{"D-14 NUL", `{"altcha\u0000":"T"}`, "", errAlias},
+	{"D-14 trailing document", `{"altcha":"T"}{}`, "", errJSONTrailing},
+	{"D-14 trailing text", `{"altcha":"T"} x`, "", errJSONTrailing},
+	{"D-14 byte order mark", "\xef\xbb\xbf{\"altcha\":\"T\"}", "", errJSON},
+	{"D-14 NaN", `{"x":NaN}`, "", errJSON},
+	{"D-14 comment", `{/**/"altcha":"T"}`, "", errJSON},
+	{"D-14 trailing comma", `{"altcha":"T",}`, "", errJSON},
+	{"D-14 trailing comma in an array", `[1,]`, "", errJSON},
+	{"D-14 single quotes", `{'altcha':'T'}`, "", errJSON},
+	{"D-14 bare key", `{altcha:"T"}`, "", errJSON},
+	{"no colon", `{"altcha" "T"}`, "", errJSON},
+	{"no comma", `{"altcha":"T" "x":1}`, "", errJSON},
+	{"wrong end", `{"altcha":"T"]`, "", errJSON},
+	{"leading zero", `{"x":01}`, "", errJSON},
+	{"plus", `{"x":+1}`, "", errJSON},
+	{"no fraction", `{"x":1.}`, "", errJSON},
+	{"no exponent", `{"x":1e}`, "", errJSON},
+	{"two minuses", `{"x":--1}`, "", errJSON},
+	{"broken literal", `{"x":nul}`, "", errJSON},
+	{"broken escape", `{"x":"\x41"}`, "", errJSON},
+	{"broken unicode escape", `{"x":"\u00g0"}`, "", errJSON},
+	{"control character", "{\"x\":\"\n\"}", "", errJSON},
+	{"lone surrogate in the value", `{"altcha":"\ud800"}`, "", errJSONText},
+	{"lone surrogate before text", `{"altcha":"\ud800x"}`, "", errJSONText},
+	{"lone surrogate before an escape", `{"altcha":"\ud800\n"}`, "", errJSONText},
+	{"lone low surrogate", `{"altcha":"\udc00"}`, "", errJSONText},
+	{"two high surrogates", `{"altcha":"\ud800\ud800\udc00"}`, "", errJSONText},
+	{"lone surrogate in a key", `{"altcha\ud800":"T"}`, "", errJSONText},
+	{"invalid UTF-8 in the value", "{\"altcha\":\"\xff\"}", "", errJSONText},
+	{"invalid UTF-8 in a key", "{\"altcha\xff\":\"T\"}", "", errJSONText},
+	{"D-14 number", `{"altcha":1}`, "", errJSONType},
+	{"D-14 object", `{"altcha":{}}`, "", errJSONType},
+	{"D-14 array", `{"altcha":["T"]}`, "", errJSONType},
+	{"D-14 boolean", `{"altcha":true}`, "", errJSONType},
+	{"D-13 truncated", `{"altcha":"T"`, "", errJSONEnd},
+	{"D-13 truncated string", `{"altcha":"T`, "", errJSONEnd},
+	{"D-13 truncated key", `{"altcha"`, "", errJSONEnd},
+	{"D-13 truncated number", `-`, "", errJSONEnd},
+	{"D-13 truncated literal", `tru`, "", errJSONEnd},
+}
+
+var longJSON = []row{
+	{"D-16 depth", nestedArrays(maxDepth), absent, nil},
+	{"D-16 deeper", nestedArrays(maxDepth + 1), "", errJSONDepth},
+	{"D-16 deep objects", strings.Repeat(`{"a":`, maxDepth+1), "", errJSONDepth},
+	{"D-16 members", `{` + jsonMembers(maxPairs-1) + `"altcha":"T"}`, "T", nil},
+	{"D-16 too many members", `{` + jsonMembers(maxPairs) + `"altcha":"T"}`, "", errPairs},
+	{"D-16 long array", `{"altcha":"T","a":[` + strings.Repeat("1.5,", 20_000) + `0]}`, "T", nil},
+	{"D-16 long key", `{` + jsonKey(maxName) + `}`, absent, nil},
+	{"D-16 longer key", `{` + jsonKey(maxName+1) + `}`, "", errLongName},
+	{"D-16 longer key below", `{"a":[{` + jsonKey(maxName+1) + `}]}`, "", errLongName},
+}
+
 func TestJSON(t *testing.T) {
-	members := func(n int) string { return strings.Repeat(`"a":0,`, n) }
-	nested := func(n int) string { return strings.Repeat(`[`, n) + strings.Repeat(`]`, n) }
-	key := func(n int) string { return `"` + strings.Repeat("k", n) + `":0` }
-	checkRows(t, jsonFormat, []row{
-		{"only member", `{"altcha":"T"}`, "T", nil},
-		{"white space", " \t\r\n{ \"altcha\" : \"T\" , \"x\" : [ ] } \n", "T", nil},
-		{"among all types", `{"a":[1,-0.5e+3,true,false,null,{},{"b":[[]]}],"altcha":"T","z":{"altcha":"no"}}`, "T", nil},
-		{"escapes in the value", `{"altcha":"\"\\\/\b\f\n\r\t\u0041\u00e9\ud83d\ude00"}`, "\"\\/\b\f\n\r\tAé😀", nil},
-		{"D.0 escaped key is the key", `{"al\u0074cha":"T"}`, "T", nil},
-		{"D-22 empty", `{"altcha":""}`, "", nil},
-		{"null is absent", `{"altcha":null}`, absent, nil},
-		{"no member", `{"x":1}`, absent, nil},
-		{"empty object", `{}`, absent, nil},
-		{"empty body", ``, absent, nil},
-		{"blank body", " \n", absent, nil},
-		{"array", `[{"altcha":"T"},"altcha"]`, absent, nil},
-		{"string", `"altcha"`, absent, nil},
-		{"number", `-12.5E-7`, absent, nil},
-		{"zero", `0`, absent, nil},
-		{"literal", `null`, absent, nil},
-		{"value that is the name", `{"x":"altcha","y":["altcha",":","T"]}`, absent, nil},
-		{"duplicates elsewhere", `{"a":1,"a":2,"altcha":"T","A":3}`, "T", nil},
-		{"invalid UTF-8 elsewhere", "{\"a\":\"\xff\",\"b\":{\"\xff\":0},\"altcha\":\"T\"}", "T", nil},
-		{"lone surrogate elsewhere", `{"a":"\ud800x\udc00\ud800\ud800","b":{"\udc00":0},"altcha":"T"}`, "T", nil},
-		{"D-14 duplicate", `{"altcha":"T","altcha":"U"}`, "", errJSONDup},
-		{"D-14 equal duplicate", `{"altcha":"T","altcha":"T"}`, "", errJSONDup},
-		{"D-14 duplicate of null", `{"altcha":null,"altcha":"T"}`, "", errJSONDup},
-		{"D-14 escaped duplicate", `{"altcha":"T","\u0061ltcha":"T"}`, "", errJSONDup},
-		{"D-14 case", `{"Altcha":"T"}`, "", errAlias},
-		{"D-14 case, later", `{"altcha":"T","ALTCHA":1}`, "", errAlias},
-		{"D-14 escaped case", `{"\u0041ltcha":"T"}`, "", errAlias},
-		{"D-14 NUL", `{"altcha\u0000":"T"}`, "", errAlias},
-		{"D-14 trailing document", `{"altcha":"T"}{}`, "", errJSONTrailing},
-		{"D-14 trailing text", `{"altcha":"T"} x`, "", errJSONTrailing},
-		{"D-14 byte order mark", "\xef\xbb\xbf{\"altcha\":\"T\"}", "", errJSON},
-		{"D-14 NaN", `{"x":NaN}`, "", errJSON},
-		{"D-14 comment", `{/**/"altcha":"T"}`, "", errJSON},
-		{"D-14 trailing comma", `{"altcha":"T",}`, "", errJSON},
-		{"D-14 trailing comma in an array", `[1,]`, "", errJSON},
-		{"D-14 single quotes", `{'altcha':'T'}`, "", errJSON},
-		{"D-14 bare key", `{altcha:"T"}`, "", errJSON},
-		{"no colon", `{"altcha" "T"}`, "", errJSON},
-		{"no comma", `{"altcha":"T" "x":1}`, "", errJSON},
-		{"wrong end", `{"altcha":"T"]`, "", errJSON},
-		{"leading zero", `{"x":01}`, "", errJSON},
-		{"plus", `{"x":+1}`, "", errJSON},
-		{"no fraction", `{"x":1.}`, "", errJSON},
-		{"no exponent", `{"x":1e}`, "", errJSON},
-		{"two minuses", `{"x":--1}`, "", errJSON},
-		{"broken literal", `{"x":nul}`, "", errJSON},
-		{"broken escape", `{"x":"\x41"}`, "", errJSON},
-		{"broken unicode escape", `{"x":"\u00g0"}`, "", errJSON},
-		{"control character", "{\"x\":\"\n\"}", "", errJSON},
-		{"lone surrogate in the value", `{"altcha":"\ud800"}`, "", errJSONText},
-		{"lone surrogate before text", `{"altcha":"\ud800x"}`, "", errJSONText},
-		{"lone surrogate before an escape", `{"altcha":"\ud800\n"}`, "", errJSONText},
-		{"lone low surrogate", `{"altcha":"\udc00"}`, "", errJSONText},
-		{"two high surrogates", `{"altcha":"\ud800\ud800\udc00"}`, "", errJSONText},
-		{"lone surrogate in a key", `{"altcha\ud800":"T"}`, "", errJSONText},
-		{"invalid UTF-8 in the value", "{\"altcha\":\"\xff\"}", "", errJSONText},
-		{"invalid UTF-8 in a key", "{\"altcha\xff\":\"T\"}", "", errJSONText},
-		{"D-14 number", `{"altcha":1}`, "", errJSONType},
-		{"D-14 object", `{"altcha":{}}`, "", errJSONType},
-		{"D-14 array", `{"altcha":["T"]}`, "", errJSONType},
-		{"D-14 boolean", `{"altcha":true}`, "", errJSONType},
-		{"D-13 truncated", `{"altcha":"T"`, "", errJSONEnd},
-		{"D-13 truncated string", `{"altcha":"T`, "", errJSONEnd},
-		{"D-13 truncated key", `{"altcha"`, "", errJSONEnd},
-		{"D-13 truncated number", `-`, "", errJSONEnd},
-		{"D-13 truncated literal", `tru`, "", errJSONEnd},
-		{"D-16 depth", nested(maxDepth), absent, nil},
-		{"D-16 deeper", nested(maxDepth + 1), "", errJSONDepth},
-		{"D-16 deep objects", strings.Repeat(`{"a":`, maxDepth+1), "", errJSONDepth},
-		{"D-16 members", `{` + members(maxPairs-1) + `"altcha":"T"}`, "T", nil},
-		{"D-16 too many members", `{` + members(maxPairs) + `"altcha":"T"}`, "", errPairs},
-		{"D-16 long array", `{"altcha":"T","a":[` + strings.Repeat("1.5,", 20_000) + `0]}`, "T", nil},
-		{"D-16 long key", `{` + key(maxName) + `}`, absent, nil},
-		{"D-16 longer key", `{` + key(maxName+1) + `}`, "", errLongName},
-		{"D-16 longer key below", `{"a":[{` + key(maxName+1) + `}]}`, "", errLongName},
-	})
+	checkRows(t, jsonFormat, slices.Concat(plainJSON, oddJSON, longJSON))
 }
 
 func TestJSONPaths(t *testing.T) {

@@ -3,6 +3,7 @@ package pow
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,37 +20,33 @@ func respell(t *testing.T, payload, old, new string) string {
 	return encode(strings.Replace(doc, old, new, 1))
 }
 
-// TestOneChallengeOneKey spells one proof in many ways: each is refused, or
-// has the key of all others.
-func TestOneChallengeOneKeyD55(t *testing.T) {
-	b := newBench(t)
-	payload := b.solved(t)
-	want, err := b.parse(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
+// spelling is a proof in other words, and whether it still is that proof.
+type spelling struct {
+	name, payload string
+	ok            bool
+}
+
+// spelled are the spellings that widgets and other clients have.
+func spelled(t *testing.T, payload string) []spelling {
 	doc := decode(t, payload)
 	sub := func(old, new string) string { return respell(t, payload, old, new) }
 	members := strings.Split(strings.Trim(doc, "{}"), ",")
-	reversed := make([]string, len(members))
-	for i, m := range members {
-		reversed[len(members)-1-i] = m
-	}
-	challenge := doc[strings.Index(doc, `"challenge":`)+13:][:64]
-	signature := doc[strings.Index(doc, `"signature":`)+13:][:64]
-	upper := strings.ToUpper
-	for _, tc := range []struct {
-		name, payload string
-		ok            bool
-	}{
+	slices.Reverse(members)
+	return []spelling{
 		{"as it is", payload, true},
 		{"took is an integer", sub(`"took":12.5`, `"took":646`), true},
 		{"took is 0", sub(`"took":12.5`, `"took":0`), true},
 		{"took has an exponent", sub(`"took":12.5`, `"took":-1.25E+1`), true},
 		{"no took", sub(`,"took":12.5`, ""), true},
-		{"other order", encode("{" + strings.Join(reversed, ",") + "}"), true},
+		{"other order", encode("{" + strings.Join(members, ",") + "}"), true},
 		{"Go's escaped ampersand", encode(strings.ReplaceAll(doc, "&", `\u0026`)), true},
+	}
+}
 
+// encoded are other spellings of the base64 around the JSON.
+func encoded(t *testing.T, payload string) []spelling {
+	doc := decode(t, payload)
+	return []spelling{
 		{"LF in base64", payload[:8] + "\n" + payload[8:], false},
 		{"CR LF in base64", payload + "\r\n", false},
 		{"space in base64", payload[:8] + " " + payload[8:], false},
@@ -61,7 +58,14 @@ func TestOneChallengeOneKeyD55(t *testing.T) {
 		{"URL alphabet", strings.ReplaceAll(encode(respaced(doc, hasSlash)), "/", "_"), false},
 		{"percent encoding", strings.ReplaceAll(payload, "=", "%3D") + "%3D", false},
 		{"twice", payload + payload, false},
+	}
+}
 
+// written are other spellings of the JSON.
+func written(t *testing.T, payload string) []spelling {
+	doc := decode(t, payload)
+	sub := func(old, new string) string { return respell(t, payload, old, new) }
+	return []spelling{
 		{"whitespace", sub(`"number":`, `"number": `), false},
 		{"leading whitespace", encode(" " + doc), false},
 		{"newline behind", encode(doc + "\n"), false},
@@ -82,7 +86,20 @@ func TestOneChallengeOneKeyD55(t *testing.T) {
 		{"leading comma", sub(`{`, `{,`), false},
 		{"no colon", sub(`"number":`, `"number"`), false},
 		{"no end", encode(doc[:len(doc)-1]), false},
+		{"salt without its end", sub(`&","signature"`, `","signature"`), false},
+		{"longer salt", sub(`&","signature"`, `&&","signature"`), false},
+		{"too long", encode(doc + strings.Repeat(" ", maxPayload)), false},
+	}
+}
 
+// valued are other values of its members.
+func valued(t *testing.T, payload string) []spelling {
+	doc := decode(t, payload)
+	sub := func(old, new string) string { return respell(t, payload, old, new) }
+	challenge := doc[strings.Index(doc, `"challenge":`)+13:][:64]
+	signature := doc[strings.Index(doc, `"signature":`)+13:][:64]
+	upper := strings.ToUpper
+	return []spelling{
 		{"no algorithm", sub(`"algorithm":"SHA-256",`, ""), false},
 		{"SHA-1", sub("SHA-256", "SHA-1"), false},
 		{"SHA-512", sub("SHA-256", "SHA-512"), false},
@@ -93,7 +110,6 @@ func TestOneChallengeOneKeyD55(t *testing.T) {
 		{"signature empty", sub(signature, ""), false},
 		{"signature null", sub(`"`+signature+`"`, "null"), false},
 		{"another signature", sub(signature, strings.Repeat("0", 64)), false},
-
 		{"took is a string", sub(`12.5`, `"12.5"`), false},
 		{"took is null", sub(`12.5`, `null`), false},
 		{"took is no number", sub(`12.5`, `NaN`), false},
@@ -109,11 +125,20 @@ func TestOneChallengeOneKeyD55(t *testing.T) {
 		{"number is null", sub(`"number":`, `"number":null,"x":`), false},
 		{"number is another", sub(`,"salt"`, `0,"salt"`), false},
 		{"number is huge", sub(`,"salt"`, `00000000000000000000,"salt"`), false},
+	}
+}
 
-		{"salt without its end", sub(`&","signature"`, `","signature"`), false},
-		{"longer salt", sub(`&","signature"`, `&&","signature"`), false},
-		{"too long", encode(doc + strings.Repeat(" ", maxPayload)), false},
-	} {
+// TestOneChallengeOneKey spells one proof in many ways: each is refused, or
+// has the key of all others.
+func TestOneChallengeOneKeyD55(t *testing.T) {
+	b := newBench(t)
+	payload := b.solved(t)
+	want, err := b.parse(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := slices.Concat(spelled(t, payload), encoded(t, payload), written(t, payload), valued(t, payload))
+	for _, tc := range all {
 		t.Run(tc.name, func(t *testing.T) {
 			token, err := b.parse(tc.payload)
 			if !tc.ok {
