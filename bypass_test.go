@@ -69,12 +69,18 @@ var errDown = &provider.Fault{Class: provider.Unavailable, Err: errors.New("refu
 
 func quiet() reporter { return reporter{logger: zap.NewNop(), metrics: new(metrics)} }
 
+// startHealth begins to ask about a provider, in a bubble of synctest.
+func startHealth(t *testing.T, check *BypassCheck) (*health, *testAsker) {
+	t.Helper()
+	h, a := newHealth("id", "fake"), new(testAsker)
+	t.Cleanup(func() { _ = h.Destruct() })
+	h.start(a, check.resolve(false), quiet())
+	return h, a
+}
+
 func TestPassiveHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHealth("id", "fake")
-		defer h.Destruct()
-		a := new(testAsker)
-		h.start(a, (*BypassCheck)(nil).resolve(false), quiet())
+		h, a := startHealth(t, nil)
 		synctest.Wait()
 		if a.calls.Load() != 0 {
 			t.Error("passive asked by itself")
@@ -110,10 +116,7 @@ func TestPassiveHealth(t *testing.T) {
 // Promise 3: odd tokens move nothing while the probe is good.
 func TestFailedVerificationsAloneMoveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHealth("id", "fake")
-		defer h.Destruct()
-		a := new(testAsker)
-		h.start(a, (*BypassCheck)(nil).resolve(false), quiet())
+		h, a := startHealth(t, nil)
 		for range 1000 {
 			<-h.doubt()
 			time.Sleep(50 * time.Millisecond)
@@ -129,11 +132,7 @@ func TestFailedVerificationsAloneMoveNothing(t *testing.T) {
 
 func TestPollingHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHealth("id", "fake")
-		defer h.Destruct()
-		a := new(testAsker)
-		poll := &BypassCheck{Mode: checkPoll}
-		h.start(a, poll.resolve(false), quiet())
+		h, a := startHealth(t, &BypassCheck{Mode: checkPoll})
 		time.Sleep(time.Minute)
 		if n := a.calls.Load(); n < 5 || n > 8 {
 			t.Errorf("%d probes in a minute, want about 6", n)
@@ -166,10 +165,7 @@ func TestPollingHealth(t *testing.T) {
 
 func TestOperatorErrorIsNoOutageD44(t *testing.T) { // promise 6
 	synctest.Test(t, func(t *testing.T) {
-		h := newHealth("id", "fake")
-		defer h.Destruct()
-		a := new(testAsker)
-		h.start(a, (*BypassCheck)(nil).resolve(false), quiet())
+		h, a := startHealth(t, nil)
 		a.fail(&provider.Fault{Class: provider.Misconfigured, Err: errors.New("bad secret")})
 		<-h.confirm()
 		if s := h.standing(time.Now()).situation(); s != misconfigured {

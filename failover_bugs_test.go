@@ -18,10 +18,7 @@ import (
 // about, so no failed verification ever starts a confirmation.
 func TestMisconfigurationEndsInPassiveMode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHealth("id", "fake")
-		defer h.Destruct()
-		a := new(testAsker)
-		h.start(a, (*BypassCheck)(nil).resolve(false), quiet())
+		h, a := startHealth(t, nil)
 		a.fail(&provider.Fault{Class: provider.Misconfigured, Err: errors.New("403")})
 		<-h.doubt()
 		a.mend()
@@ -38,10 +35,7 @@ func TestMisconfigurationEndsInPassiveMode(t *testing.T) {
 func TestConfirmationEnds(t *testing.T) {
 	for _, class := range []provider.Class{provider.Throttled, provider.Misconfigured} {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHealth("id", "fake")
-			defer h.Destruct()
-			a := new(testAsker)
-			h.start(a, (*BypassCheck)(nil).resolve(false), quiet())
+			h, a := startHealth(t, nil)
 			a.fail(errDown)
 			done := h.doubt()
 			time.Sleep(100 * time.Millisecond) // the first probe has failed

@@ -128,6 +128,16 @@ func newNode(s store.Store, failure string) (*keeper, *observer.ObservedLogs, *a
 	return k, logs, failures
 }
 
+// startNode runs a node that goes on alone, in a bubble of synctest.
+func startNode(t *testing.T) (*sharedStore, *keeper, *observer.ObservedLogs, *atomic.Int32) {
+	t.Helper()
+	s := newSharedStore()
+	k, logs, failures := newNode(s, failureLocal)
+	k.start()
+	t.Cleanup(func() { _ = k.Destruct() })
+	return s, k, logs, failures
+}
+
 func claimed(t *testing.T, k *keeper, key string) bool {
 	t.Helper()
 	ok, err := k.Claim(t.Context(), key, time.Now().Add(time.Hour))
@@ -161,11 +171,8 @@ func waitsOnce(t *testing.T, k *keeper) {
 
 func TestKeeperGoesOnAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSharedStore()
-		k, logs, failures := newNode(s, failureLocal)
+		s, k, logs, failures := startNode(t)
 		other, _, _ := newNode(s, failureLocal)
-		k.start()
-		defer k.Destruct()
 		synctest.Wait()
 		if !claimed(t, k, "before") || claimed(t, other, "before") {
 			t.Error("the store is not shared")
@@ -211,11 +218,8 @@ func TestKeeperGoesOnAlone(t *testing.T) {
 // before it is judged.
 func TestKeeperComesBackBehindAClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSharedStore()
-		k, _, _ := newNode(s, failureLocal)
+		s, k, _, _ := startNode(t)
 		other, _, _ := newNode(s, failureLocal)
-		k.start()
-		defer k.Destruct()
 		issued := time.Now()
 		time.Sleep(time.Minute)
 		if _, since, _ := k.spend(t.Context(), "with the store", time.Now().Add(time.Hour)); forgotten(issued, since) {
@@ -313,10 +317,7 @@ func TestKeeperIgnoresClients(t *testing.T) {
 // A store that is too slow at every second call does not make the log flap.
 func TestKeeperNeedsSeveralGoodPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSharedStore()
-		k, logs, _ := newNode(s, failureLocal)
-		k.start()
-		defer k.Destruct()
+		s, _, logs, _ := startNode(t)
 		for range 100 {
 			s.fail(errTrouble, false)
 			time.Sleep(pingEvery * 11 / 10)
@@ -331,10 +332,7 @@ func TestKeeperNeedsSeveralGoodPings(t *testing.T) {
 
 func TestKeeperSaysThatTheMemoryIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSharedStore()
-		k, logs, _ := newNode(s, failureLocal)
-		k.start()
-		defer k.Destruct()
+		s, k, logs, _ := startNode(t)
 		time.Sleep(time.Minute)
 		issued := time.Now()
 		time.Sleep(time.Minute)
