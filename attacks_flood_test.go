@@ -1,9 +1,14 @@
 package captcha
 
 import (
+	"io"
+	"net/http/httptest"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // What a client can say without having solved anything is not remembered: whoever
@@ -35,4 +40,55 @@ func TestClientsWordOpensOneRequestD40(t *testing.T) {
 		t.Errorf("the app was told %v", s.Header)
 	}
 	e.wantProblem(e.post("/", formType, body), 403, "token-duplicate")
+}
+
+// One visitor's bodies never take all the room that there is: the next one gets a
+// challenge still.
+func TestOneNetworkLeavesRoomD127(t *testing.T) {
+	e := serve(t, small)
+	h := e.handler()
+	room := &h.app.shared.budgets
+	room.memory.limit.Store(4 << 20)
+	room.disk.limit.Store(1 << 20)
+	defer room.memory.limit.Store(maxBodiesInMem)
+	defer room.disk.limit.Store(defaultMaxSpill)
+	post := func(from, contentType string, body io.Reader) int {
+		r := e.request("POST", "/login", contentType, "", browser("same-origin")...)
+		r.Body, r.ContentLength = io.NopCloser(body), -1
+		r = r.WithContext(contextWithVars(r, map[string]any{caddyhttp.ClientIPVarKey: from}))
+		w := httptest.NewRecorder()
+		if err := h.ServeHTTP(w, r, nil); err != nil {
+			t.Error(err)
+		}
+		return w.Code
+	}
+	for _, c := range []struct {
+		name, contentType string
+		sent              int
+		of                *budget
+	}{
+		{"carried", "text/plain", 60_000, &room.memory},
+		{"searched", formType, 60_000, &room.memory},
+		{"spilled", formType, 200_000, &room.disk},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			body := "a=" + strings.Repeat("x", c.sent)
+			stalled, end := io.Pipe()
+			var wg sync.WaitGroup
+			half := c.of.limit.Load() / 2
+			waitUntil(t, "half of the room is taken", func() bool {
+				wg.Go(func() { post("203.0.113.1", c.contentType, io.MultiReader(strings.NewReader(body), stalled)) })
+				return c.of.used.Load() > half-int64(c.sent)-spillChunk
+			})
+			if code := post("198.51.100.1", c.contentType, strings.NewReader(body)); code != 403 {
+				t.Errorf("another visitor: %d", code)
+			}
+			if used := c.of.used.Load(); used > half {
+				t.Errorf("one network holds %d of %d bytes", used, 2*half)
+			}
+			_ = end.Close()
+			wg.Wait()
+		})
+	}
+	e.checkNothingHeld()
 }

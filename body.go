@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"errors"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"os"
@@ -10,27 +11,47 @@ import (
 	"sync/atomic"
 )
 
-// budget bounds what all requests together may hold.
+// budget bounds what all requests together may hold, and what those of one network
+// may: as much as it leaves to the others. So one that takes all it can get has half
+// of the room, a second one a third, and there is always some left.
 type budget struct {
-	limit atomic.Int64
-	used  atomic.Int64
+	limit  atomic.Int64
+	used   atomic.Int64
+	shares [1 << 8]atomic.Int64 // of used
 }
 
-// take reserves n and reports whether there was room.
-func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.limit.Load() {
-		b.used.Add(-n)
+// share is a network among those that hold something. Two may have the same one:
+// then they share.
+type share uint8
+
+var shareSeed = maphash.MakeSeed()
+
+func shareOf(r *http.Request) share {
+	return share(maphash.Comparable(shareSeed, network(clientIP(r)))) //nolint:gosec // a part of it is enough
+}
+
+// take reserves n for a network and reports whether there was room.
+func (b *budget) take(n int64, by share) bool {
+	used, mine := b.used.Add(n), b.shares[by].Add(n)
+	if mine > b.limit.Load()-used {
+		b.give(n, by)
 		return false
 	}
 	return true
 }
 
-func (b *budget) give(n int64) { b.used.Add(-n) }
+func (b *budget) give(n int64, by share) {
+	b.used.Add(-n)
+	b.shares[by].Add(-n)
+}
 
 // budgets are the two kinds of room that held bodies take.
 type budgets struct {
 	memory, disk budget
 }
+
+// noBudgets are those of a body of which only a few bytes were read.
+var noBudgets budgets
 
 // heldBody is a request body whose beginning was read in search of a token:
 // held in memory, from there on in an unlinked temporary file, and the rest
@@ -40,6 +61,7 @@ type budgets struct {
 // file are let go of under the lock, and only once; later reads fail.
 type heldBody struct {
 	budgets *budgets
+	share   share
 	rest    io.ReadCloser
 
 	mu      sync.Mutex
@@ -124,9 +146,9 @@ func (b *heldBody) free() {
 	b.mem = nil
 	if b.file != nil {
 		discard(b.file)
-		b.budgets.disk.give(b.onDisk)
+		b.budgets.disk.give(b.onDisk, b.share)
 	}
-	b.budgets.memory.give(b.memCost)
+	b.budgets.memory.give(b.memCost, b.share)
 }
 
 // grow makes room in memory for more bytes, up to limit bytes in all, and
@@ -139,7 +161,7 @@ func (b *heldBody) grow(limit, length int64) bool {
 	}
 	size := min(max(first, 4*int64(cap(b.mem))), limit)
 	more := size - int64(cap(b.mem))
-	if !b.budgets.memory.take(more) {
+	if !b.budgets.memory.take(more, b.share) {
 		return false
 	}
 	b.memCost += more
@@ -158,13 +180,13 @@ func (b *heldBody) spill(p []byte) error {
 		}
 		b.file = file
 	}
-	if !b.budgets.disk.take(int64(len(p))) {
+	if !b.budgets.disk.take(int64(len(p)), b.share) {
 		return errNoRoom
 	}
 	n, err := b.file.Write(p)
 	b.onDisk += int64(n)
 	if n < len(p) {
-		b.budgets.disk.give(int64(len(p) - n))
+		b.budgets.disk.give(int64(len(p)-n), b.share)
 	}
 	return err
 }

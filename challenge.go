@@ -114,9 +114,9 @@ func (a *answer) readBody(c *carried) (tooLong bool, err error) {
 	if a.r.Body == nil || a.r.Body == http.NoBody {
 		return false, nil
 	}
-	memory := &a.h.app.shared.memory
+	memory, by := &a.h.app.shared.memory, shareOf(a.r)
 	var taken int64
-	c.free = func() { memory.give(taken) }
+	c.free = func() { memory.give(taken, by) }
 	p := keepPace(a.w, a.r.Body)
 	defer p.stop()
 	body := pacedReader{a.r.Body, p}
@@ -124,7 +124,7 @@ func (a *answer) readBody(c *carried) (tooLong bool, err error) {
 		if len(c.body) == cap(c.body) {
 			size := min(max(4<<10, 4*int64(cap(c.body))), limit+1)
 			more := sealCost * (size - int64(cap(c.body)))
-			if !memory.take(more) {
+			if !memory.take(more, by) {
 				return false, errNoRoom
 			}
 			taken += more

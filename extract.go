@@ -69,7 +69,7 @@ func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error)
 	s := &search{
 		h: h, format: format,
 		scanner: h.wanted[format.Kind].Scanner(format),
-		body:    &heldBody{budgets: &h.app.shared.budgets, rest: r.Body},
+		body:    &heldBody{budgets: &h.app.shared.budgets, share: shareOf(r), rest: r.Body},
 		length:  r.ContentLength,
 		longer:  r.ContentLength > h.MaxBuffer,
 	}
@@ -248,7 +248,7 @@ func (s *search) scan(p []byte) error {
 	if !s.sealFollows() {
 		return nil
 	}
-	if !s.body.budgets.memory.take(int64(len(p))) {
+	if !s.body.budgets.memory.take(int64(len(p)), s.body.share) {
 		return errNoRoom
 	}
 	s.body.memCost += int64(len(p))

@@ -117,7 +117,7 @@ func (h *Handler) beginsAsPage(r *http.Request) bool {
 	if err == io.ErrUnexpectedEOF {
 		err = io.EOF
 	}
-	p.rest, p.budgets, p.mem, p.inMem, p.ended = r.Body, &p.none, p.start[:n], int64(n), err
+	p.rest, p.budgets, p.mem, p.inMem, p.ended = r.Body, &noBudgets, p.start[:n], int64(n), err
 	r.Body = &p.heldBody
 	return slices.ContainsFunc(h.pageStarts, func(start []byte) bool { return bytes.HasPrefix(p.start[:n], start) })
 }
@@ -125,7 +125,6 @@ func (h *Handler) beginsAsPage(r *http.Request) bool {
 // peeked is a body of which only the beginning was read. No budget counts it.
 type peeked struct {
 	heldBody
-	none  budgets
 	start [maxFieldName]byte
 }
 

@@ -31,7 +31,7 @@ func noBody(w http.ResponseWriter, r *http.Request) bool {
 	if err != nil {
 		return err == io.EOF
 	}
-	r.Body = &heldBody{rest: r.Body, budgets: new(budgets), mem: one, inMem: int64(n)}
+	r.Body = &heldBody{rest: r.Body, budgets: &noBudgets, mem: one, inMem: int64(n)}
 	return false
 }
 
