@@ -148,7 +148,9 @@ func (b *heldBody) free() {
 		discard(b.file)
 		b.budgets.disk.give(b.onDisk, b.share)
 	}
-	b.budgets.memory.give(b.memCost, b.share)
+	if b.memCost > 0 {
+		b.budgets.memory.give(b.memCost, b.share)
+	}
 }
 
 // grow makes room in memory for more bytes, up to limit bytes in all, and
