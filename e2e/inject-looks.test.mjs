@@ -23,7 +23,7 @@ const looks = {
   light: {},
   dark: {colorScheme: 'dark'},
   phone: {viewport: {width: 320, height: 640}, isMobile: true, hasTouch: true},
-  arabic: {lang: 'ar'},
+  arabic: {lang: 'ar', locale: 'ar'},
 };
 const style = '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><style>body{font:1rem system-ui;margin:1rem}label{display:block}</style>';
 const shapes = {
@@ -45,7 +45,7 @@ async function examine(page, name) {
 }
 
 // open visits a page in the language of a look.
-async function open(t, host, body, {lang, ...options}) {
+async function open(t, host, body, {lang, ...options} = {}) {
   const page = await visit(w, t, body, {host, head: style + (lang ? `<script>document.documentElement.lang = "${lang}"; document.documentElement.dir = "rtl"</script>` : ''), ...options});
   t.after(() => page.context().close());
   return page;
@@ -85,7 +85,13 @@ for (const [look, options] of Object.entries(looks)) {
     await page.click('#own');
     await page.locator('dialog #tick').waitFor();
     await page.waitForFunction(() => document.activeElement.localName === 'dialog'); // so that it is read out
+    await page.locator('dialog [role=status]', {hasText: options.lang ? 'يُرجى إكمال الفحص الأمني.' : 'Please complete the security check.'}).waitFor();
+    assert.equal(await page.locator('dialog').evaluate((e) => getComputedStyle(e).direction), options.lang ? 'rtl' : 'ltr');
     await examine(page, `dialog-${look}`);
+    assert.equal(await page.locator('dialog').evaluate((e) => { // the widest widgets
+      e.querySelector('form').style.width = '304px';
+      return e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight;
+    }), true, 'the dialog scrolls');
     await page.keyboard.press('Tab');
     assert.equal(await page.evaluate(() => document.activeElement.id), 'tick');
     await page.keyboard.press('Tab');
@@ -94,6 +100,40 @@ for (const [look, options] of Object.entries(looks)) {
     assert.equal(await page.evaluate(() => document.activeElement.id), 'own');
   });
 }
+
+test('the dialog gets the focus, and gives it back to where it was', async (t) => {
+  // a page's own modal box, of the kind that brings the focus back into it, and a button in a shadow root
+  const page = await open(t, 'widget.test', `<div id="box"><button id="first">First</button><div id="host"></div><input id="other" aria-label="Other"></div>
+    <script>
+    const root = document.getElementById('host').attachShadow({mode: 'open'});
+    root.innerHTML = '<button id="inner">Post</button>';
+    root.querySelector('button').onclick = () => {
+      window.control = new AbortController();
+      fetch('/send', {method: 'POST', signal: control.signal}).catch(() => {});
+    };
+    document.addEventListener('focusin', (e) => document.getElementById('box').contains(e.target) || document.getElementById('first').focus());
+    </script>`);
+  const focused = () => page.evaluate(() => (document.activeElement.shadowRoot ?? document).activeElement.id);
+  const shown = async () => {
+    await page.evaluate(() => document.getElementById('host').shadowRoot.querySelector('button').focus());
+    await page.keyboard.press('Enter');
+    await page.locator('dialog #tick').waitFor();
+    await page.waitForFunction(() => document.activeElement.localName === 'dialog');
+  };
+  await shown();
+  await page.keyboard.press('Tab');
+  assert.equal(await focused(), 'tick');
+  await page.keyboard.press('Escape');
+  await page.waitForFunction(() => !document.querySelector('dialog'));
+  assert.equal(await focused(), 'inner');
+
+  await shown();
+  await page.focus('#other'); // the visitor goes on elsewhere
+  await page.evaluate(() => control.abort());
+  await page.waitForFunction(() => !document.querySelector('dialog'));
+  assert.equal(await focused(), 'other');
+  assert.deepEqual(page.faults, []);
+});
 
 // What the texts are in.
 for (const [want, lang, locale] of [['en', 'en-GB', 'de'], ['de', '', 'de-AT'], ['zh-Hant', 'zh-TW', 'en'], ['zh-Hans', 'zh', 'en'], ['fr', 'xx', 'fr-CA'], ['en', 'constructor', 'xx'], ['pt', 'pt_BR', 'en']]) {

@@ -88,8 +88,9 @@ function load(script, module, markup, called) {
   });
 }
 
-// The looks of the dialog, as far as they are not the browser's.
-const LOOK = 'position:fixed;inset:10vh 0 auto;margin:0 auto;box-sizing:border-box;max-width:100vw;max-height:80vh;overflow:auto;padding:1em;' +
+// The looks of the dialog, as far as they are not the browser's. Widgets are up to
+// 304 px wide, which a phone of 320 px has room for.
+const LOOK = 'position:fixed;inset:10vh 0 auto;margin:0 auto;box-sizing:border-box;max-width:100vw;max-height:80vh;overflow:auto;padding:1em min(1em,50vw - 153px);' +
   'border:1px solid;border-radius:.5em;background:Canvas;color:CanvasText;font:1rem system-ui,sans-serif;' +
   'box-shadow:0 0 0 100vmax #0006;z-index:999999999;color-scheme:light dark';
 
@@ -100,7 +101,8 @@ let turn = Promise.resolve();
 function converse(answer, signal) {
   const {texts} = answer;
   const mine = () => {
-    const {activeElement} = document;
+    let {activeElement: from} = document; // where the focus goes back to
+    while (from?.shadowRoot?.activeElement) from = from.shadowRoot.activeElement;
     const line = note(), cancel = make('button', {type: 'button'});
     const box = own('dialog', {tabIndex: -1, style: LOOK});
     box.setAttribute('aria-labelledby', line.id = 'captcha-inject-note');
@@ -109,8 +111,8 @@ function converse(answer, signal) {
     box.append(line, cancel);
     return new Promise((resolve, reject) => {
       cancel.onclick = reject;
-      on(box, 'keydown', (event) => {
-        event.stopPropagation(); // the page's own keys
+      on(box, 'keydown focusin', (event) => {
+        event.stopPropagation(); // the page's own keys, and what holds the focus in a part of it
         if (event.key === 'Escape') reject();
       });
       signal?.addEventListener('abort', reject);
@@ -125,8 +127,10 @@ function converse(answer, signal) {
       prove(answer, {say: (key) => write(line, texts, key), put: (area) => cancel.before(area)}).then(resolve, reject);
     }).finally(() => {
       leave();
+      const {activeElement: at} = document;
+      const lost = box.contains(at) || !at || /^(body|iframe)$/.test(at.localName); // what widgets open is in frames
       box.remove();
-      activeElement?.focus?.();
+      if (lost) from?.focus?.();
     });
   };
   const result = turn.then(mine);
