@@ -41,6 +41,7 @@ async function examine(page, name) {
   assert.ok(passes.length > 5);
   assert.deepEqual(violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.html).join(' ')}`), []);
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, 'scrolls sideways');
+  assert.equal(await page.evaluate(() => document.getAnimations().length), 0, 'something moves');
   assert.deepEqual(page.faults, []);
 }
 
