@@ -298,3 +298,42 @@ func TestHeldBodyReads(t *testing.T) {
 		t.Errorf("%d and %d still taken once all was read", m, d)
 	}
 }
+
+// pieces is a body without a token that comes piece by piece, and notes into how
+// much room it is read.
+type pieces struct {
+	size, left int
+	room       []int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	p.room = append(p.room, len(b))
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	p.left--
+	n := min(p.size, len(b))
+	copy(b, "a="+strings.Repeat("x", n-2))
+	return n, nil
+}
+
+func (p *pieces) Close() error { return nil }
+
+// Thousands of clients may be waited for at once. While one of them sends little,
+// that takes a small buffer; what flows is read in large pieces.
+func TestSlowBodiesAreWaitedForWithLittle(t *testing.T) {
+	s := newStage(t, &Handler{MaxBuffer: 1 << 10, MaxBody: 10 << 20})
+	for size, want := range map[int]int{100: trickleChunk, 1 << 20: spillChunk} {
+		body := &pieces{size: size, left: 40}
+		r := s.request("POST", "", "Content-Type", formType)
+		r.Body, r.ContentLength = body, -1
+		f, err := s.extract(httptest.NewRecorder(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.release()
+		if got := body.room[len(body.room)-1]; got != want {
+			t.Errorf("pieces of %d bytes are read into %d bytes of room, want %d", size, got, want)
+		}
+	}
+}

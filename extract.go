@@ -157,6 +157,7 @@ type search struct {
 	pace    *pace
 	length  int64 // of the body, as the client says; -1 where it does not
 	longer  bool  // the body is certainly longer than max_buffer
+	flows   bool  // the last piece beyond max_buffer was a large one
 	scanErr error // of the scanner, sticky
 }
 
@@ -224,9 +225,15 @@ func (s *search) more() error {
 		b.mem, b.inMem = b.mem[:have+n], b.inMem+int64(n)
 		return cmp.Or(s.scan(b.mem[have:]), err)
 	}
-	buf := spillBuffers.Get().(*[spillChunk]byte)
-	defer spillBuffers.Put(buf)
-	n, err := s.read(buf[:min(spillChunk, s.limit()+1-b.held())])
+	buffers := &trickleBuffers
+	if s.flows {
+		buffers = &spillBuffers
+	}
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	buf := (*buffer)[:min(int64(len(*buffer)), s.limit()+1-b.held())]
+	n, err := s.read(buf)
+	s.flows = n >= trickleChunk
 	if n > 0 {
 		if spillErr := b.spill(buf[:n]); spillErr != nil {
 			return spillErr
@@ -255,9 +262,24 @@ func (s *search) scan(p []byte) error {
 	return nil
 }
 
-const spillChunk = 32 << 10
+// A body that flows is read in large pieces. A client that sends little at a time
+// is waited for with a small buffer in hand: there may be thousands of them.
+const (
+	spillChunk   = 32 << 10
+	trickleChunk = 4 << 10
+)
 
-var spillBuffers = sync.Pool{New: func() any { return new([spillChunk]byte) }}
+var (
+	spillBuffers   = bufferPool(spillChunk)
+	trickleBuffers = bufferPool(trickleChunk)
+)
+
+func bufferPool(size int) sync.Pool {
+	return sync.Pool{New: func() any {
+		buf := make([]byte, size)
+		return &buf
+	}}
+}
 
 // read reads from the client and remembers how that ended.
 func (s *search) read(p []byte) (int, error) {
