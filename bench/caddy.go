@@ -27,11 +27,13 @@ func build(ctx context.Context, binary string) error {
 	return nil
 }
 
-// server is a Caddy process.
+// server is a Caddy process, or one that somebody else has started.
 type server struct {
-	cmd    *exec.Cmd
+	pid    int       // 0 where it is not known
+	cmd    *exec.Cmd // nil where it is not ours
 	log    bytes.Buffer
 	exited chan struct{}
+	admin  string
 
 	proxy   string // address of the reverse proxy; with captcha on /form*
 	cleared string // the same, with clearances
@@ -40,67 +42,44 @@ type server struct {
 	pages   string // the same, with captcha_inject
 	through string // the reverse proxy with captcha_inject
 	shaped  string // the file server with Caddy's templates
-	admin   string
 }
 
-// What stands in front of the reverse proxies. Tokens are few hashes, which
-// costs the client less and the server the same.
-const (
-	captchaLines = `
-	captcha /form* {
-		provider pow {
-			difficulty 1000
-			expires 24h
-		}
-	}`
-	clearedLines = `
-	captcha /form* {
-		clearance 24h
-		provider pow {
-			difficulty 1000
-			expires 24h
-		}
-	}`
-)
-
-// outageLines name a provider at a port where nobody listens.
-const outageLines = `
-	captcha /form* {
-		provider turnstile {
-			site_key 0x4AAAAAAAbench
-			secret_key 0x4AAAAAAAbench-secret
-			verify_url http://127.0.0.1:1/siteverify
-		}
-		fallback pow {
-			difficulty 1000
-			expires 24h
-		}
-		bypass_check passive {
-			fails 1
-		}
-	}`
-
-// start runs a Caddy, with captcha or without.
-func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, error) {
-	s := &server{exited: make(chan struct{})}
+// launch runs a Caddy with the sites of a Caddyfile. ready is an address of one of them.
+func (b *bench) launch(ctx context.Context, s *server, name, sites, ready string, admin bool) error {
 	home, err := os.MkdirTemp(b.dir, name+"-")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, addr := range []*string{&s.proxy, &s.cleared, &s.outage, &s.files, &s.pages, &s.through, &s.shaped, &s.admin} {
-		if *addr, err = freeAddress(); err != nil {
-			return nil, err
+	endpoint := "off"
+	if admin {
+		if s.admin, err = freeAddress(); err != nil {
+			return err
 		}
+		endpoint = s.admin
 	}
-	admin, first, second, third, inject := "off", "", "", "", ""
-	if b.profile != "" {
-		admin = s.admin
-	}
-	if captcha {
-		first, second, third, inject = captchaLines, clearedLines, outageLines, captchaLines+"\n\tcaptcha_inject"
-	}
+	global := fmt.Sprintf(globalLines, endpoint, filepath.Join(home, "storage"))
 	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf(`{
+	if err := os.WriteFile(config, []byte(global+sites), 0o600); err != nil {
+		return err
+	}
+	s.exited = make(chan struct{})
+	s.cmd = exec.Command(b.caddy, "run", "--config", config)
+	s.cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(b.procs), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home, "TMPDIR="+home)
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.pid = s.cmd.Process.Pid
+	go func() { _ = s.cmd.Wait(); close(s.exited) }()
+	if err := s.await(ctx, ready); err != nil {
+		s.stop()
+		return fmt.Errorf("%s: %w\n%s", name, err, s.log.String())
+	}
+	return nil
+}
+
+const globalLines = `{
 	admin %s
 	default_bind 127.0.0.1
 	persist_config off
@@ -111,55 +90,12 @@ func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, 
 		exclude captcha.bypass
 	}
 }
-http://%s {%s
-	reverse_proxy %s
-}
-http://%s {%s
-	reverse_proxy %s
-}
-http://%s {%s
-	reverse_proxy %s
-}
-http://%s {
-	root %s
-	file_server
-}
-http://%s {%s
-	root %s
-	file_server
-}
-http://%s {%s
-	reverse_proxy %s
-}
-http://%s {
-	root %s
-	templates
-	file_server
-}
-`, admin, filepath.Join(home, "storage"), s.proxy, first, b.upstream.addr, s.cleared, second, b.upstream.addr, s.outage, third, b.upstream.addr, s.files, b.www(),
-		s.pages, inject, b.www(), s.through, inject, b.upstream.addr, s.shaped, b.www())
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	s.cmd = exec.Command(b.caddy, "run", "--config", config)
-	s.cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(b.procs), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home)
-	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() { _ = s.cmd.Wait(); close(s.exited) }()
-	if err := s.await(ctx); err != nil {
-		s.stop()
-		return nil, fmt.Errorf("%s: %w\n%s", name, err, s.log.String())
-	}
-	return s, nil
-}
+`
 
-// await waits until s takes connections.
-func (s *server) await(ctx context.Context) error {
+// await waits until s takes connections at addr.
+func (s *server) await(ctx context.Context, addr string) error {
 	for range 300 {
-		c, err := net.Dial("tcp", s.files)
+		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			return c.Close()
 		}
@@ -171,19 +107,25 @@ func (s *server) await(ctx context.Context) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("Caddy does not answer on %s", s.files)
+	return fmt.Errorf("Caddy does not answer on %s", addr)
 }
 
 func (s *server) stop() {
+	if s.cmd == nil {
+		return
+	}
 	_ = s.cmd.Process.Kill()
 	<-s.exited
 }
 
 // cpu is the time that all threads of s have spent on a core.
 func (s *server) cpu() (time.Duration, error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.cmd.Process.Pid))
+	if s.pid == 0 {
+		return 0, nil
+	}
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.pid))
 	if err != nil || len(threads) == 0 {
-		return 0, fmt.Errorf("Caddy has ended, or this kernel has no schedstat: %s", s.log.String())
+		return 0, fmt.Errorf("process %d has ended, or this kernel has no schedstat: %s", s.pid, s.log.String())
 	}
 	var sum time.Duration
 	for _, name := range threads {
@@ -202,18 +144,23 @@ func (s *server) cpu() (time.Duration, error) {
 }
 
 // peak is the most memory that s has had resident, in bytes.
-func (s *server) peak() (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+func (s *server) peak() (int64, error) { return s.status("VmHWM:") }
+
+// resident is the memory that s has now.
+func (s *server) resident() (int64, error) { return s.status("VmRSS:") }
+
+func (s *server) status(name string) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if value, ok := strings.CutPrefix(line, name); ok {
 			kb, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("no VmHWM in /proc/%d/status", s.cmd.Process.Pid)
+	return 0, fmt.Errorf("no %s in /proc/%d/status", name, s.pid)
 }
 
 func freeAddress() (string, error) {

@@ -24,29 +24,42 @@ func (b *bench) www() string { return filepath.Join(b.dir, "www") }
 
 // kase is one thing to measure.
 type kase struct {
-	name string
-	goal float64 // the least ratio of throughput; 0 where there is none
+	name  string
+	title string  // in the table of goals; empty where it does not stand there
+	goal  float64 // the least ratio of throughput; 0 where there is none
+	p99   float64 // the largest ratio of the latency's p99; 0 where there is none
 	// prepare returns the loads of both servers, with their requests.
 	prepare func(ctx context.Context, b *bench, rounds int, plain, ours *server) (p, o *load, err error)
 	control bool // the second server has no captcha either
 	upload  bool
 	page    bool // the first byte of the answer counts, and the memory
+
+	memory func(ctx context.Context, b *bench) (figure, error) // measures nothing but memory
+
+	other       []byte // what the other server is sent
+	otherStatus int    // what it answers
 }
+
+// unprofiled reports whether there is nothing of the case that -profile shows.
+func (c kase) unprofiled() bool { return c.upload || c.name == "spent-tokens" }
 
 func cases() []kase {
 	return []kase{
-		{name: "control", control: true, prepare: get("/form")},
-		{name: "unmatched-get", goal: 0.99, prepare: get("/")},
-		{name: "matched-get", goal: 0.98, prepare: get("/form")},
-		{name: "cleared-post", goal: 0.95, prepare: clearedPost},
-		{name: "token-post", goal: 0.85, prepare: tokenPost(func(s *server) string { return s.proxy })},
-		{name: "outage-post", goal: 0.85, prepare: outagePost},
-		{name: "challenge-page", goal: 0.8, prepare: answerOfOurs("page.html", acceptHTML)},
-		{name: "problem-json", prepare: answerOfOurs("problem.json", acceptJSON)},
-		{name: "inject-file", page: true, prepare: page(func(s *server) string { return s.pages }, func(s *server) string { return s.pages })},
-		{name: "inject-proxied", page: true, prepare: page(func(s *server) string { return s.through }, func(s *server) string { return s.through })},
-		{name: "inject-to-templates", page: true, prepare: page(func(s *server) string { return s.shaped }, func(s *server) string { return s.pages })},
-		{name: "upload", upload: true},
+		{name: "control", title: "control: plain against plain", control: true, prepare: get("/form")},
+		{name: "unmatched-get", title: "path that is not matched", goal: 0.99, prepare: get("/")},
+		{name: "matched-get", title: "matched GET", goal: 0.98, prepare: get("/form")},
+		{name: "cleared-post", title: "POST with a clearance", goal: 0.95, prepare: cleared("POST", form(""))},
+		{name: "token-post", title: "POST with a `pow` token", goal: 0.85, prepare: tokenPost(func(s *server) string { return s.proxy })},
+		{name: "outage-post", title: "POST with the fallback's token in an outage", goal: 0.85, p99: 1.5, prepare: outagePost},
+		{name: "challenge-page", title: "challenge page, against a static file of its size", goal: 0.8, prepare: answerOfOurs("page.html", acceptHTML)},
+		{name: "problem-json", title: "problem+json, against a static file of its size", prepare: answerOfOurs("problem.json", acceptJSON)},
+		{name: "inject-file", title: "page of 100 KB from a file with `captcha_inject`", page: true, prepare: page(func(s *server) string { return s.pages }, func(s *server) string { return s.pages })},
+		{name: "inject-proxied", title: "page of 100 KB from the upstream with `captcha_inject`", page: true, prepare: page(func(s *server) string { return s.through }, func(s *server) string { return s.through })},
+		{name: "inject-to-templates", title: "page of 100 KB with `captcha_inject`, against `templates`", page: true, prepare: page(func(s *server) string { return s.shaped }, func(s *server) string { return s.pages })},
+		{name: "upload", title: "large upload, token first", upload: true},
+		{name: "sites", title: "memory of an idle site, the worst of three kinds", memory: idleSites},
+		{name: "slow-uploads", title: "very many slow uploads at once, the worst of three ways", memory: slowUploads},
+		{name: "spent-tokens", title: "a million spent tokens", memory: spentTokens},
 	}
 }
 
@@ -81,17 +94,24 @@ func get(path string) func(context.Context, *bench, int, *server, *server) (*loa
 	}
 }
 
-func clearedPost(ctx context.Context, b *bench, _ int, plain, ours *server) (*load, *load, error) {
-	cookie, err := clearance(ctx, ours.cleared)
-	if err != nil {
-		return nil, nil, err
+// cleared sends requests with a clearance.
+func cleared(method, body string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
+	kind := ""
+	if body != "" {
+		kind = urlencoded
 	}
-	p, o, err := b.loads(plain, ours, plain.cleared, ours.cleared, 200, 200)
-	if err == nil {
-		p.request = request("POST", plain.cleared, "/form", cookie, acceptHTML, urlencoded, form(""))
-		o.request = request("POST", ours.cleared, "/form", cookie, acceptHTML, urlencoded, form(""))
+	return func(ctx context.Context, b *bench, _ int, plain, ours *server) (*load, *load, error) {
+		cookie, err := clearance(ctx, ours.cleared)
+		if err != nil {
+			return nil, nil, err
+		}
+		p, o, err := b.loads(plain, ours, plain.cleared, ours.cleared, 200, 200)
+		if err == nil {
+			p.request = request(method, plain.cleared, "/form", cookie, acceptHTML, kind, body)
+			o.request = request(method, ours.cleared, "/form", cookie, acceptHTML, kind, body)
+		}
+		return p, o, err
 	}
-	return p, o, err
 }
 
 // outagePost measures posts with the fallback's token while the provider is down.

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,9 +36,18 @@ type options struct {
 	uploads     int
 	procs       int
 	only        string
+	sites       int
+	slow        int
 	caddy       string
 	profile     string
 	timeout     time.Duration
+
+	upstream     string
+	otherURL     string
+	otherAddr    string // of otherURL
+	otherPath    string
+	otherHeaders headers
+	otherPID     int
 }
 
 func init() {
@@ -72,9 +82,16 @@ func parseFlags() (options, error) {
 	flag.IntVar(&o.uploadMB, "upload-mb", 2048, "size of the large upload")
 	flag.IntVar(&o.uploads, "uploads", 5, "how many large uploads to each server")
 	flag.IntVar(&o.procs, "procs", max(1, runtime.NumCPU()/2), "GOMAXPROCS of each Caddy; fewer than there are cores, or the load generator is what is measured")
+	flag.IntVar(&o.sites, "sites", 1000, "idle sites; measured with a fifth of them, too")
+	flag.IntVar(&o.slow, "slow", 10000, "slow uploads at once; each needs three open files, and up to 80 KB of disk for a minute")
 	flag.StringVar(&o.only, "only", "", "comma-separated cases: "+strings.Join(caseNames(), ", "))
 	flag.StringVar(&o.caddy, "caddy", "", "Caddy binary with the plugin (default: built from ../cmd/caddy)")
 	flag.StringVar(&o.profile, "profile", "", "write pprof profiles into this directory and count allocations, instead of comparing")
+	flag.StringVar(&o.upstream, "upstream", "", "address at which the upstream listens (default: any free port)")
+	flag.StringVar(&o.otherURL, "other", "", "compare with this server, http://HOST:PORT, which is in front of the upstream, instead of the cases above")
+	flag.StringVar(&o.otherPath, "other-path", "/form", "path that the other server is asked for")
+	flag.Var(&o.otherHeaders, "other-header", "'Name: value' that lets a request pass at the other server; can be given again")
+	flag.IntVar(&o.otherPID, "other-pid", 0, "process of the other server, to measure its CPU time")
 	flag.DurationVar(&o.timeout, "timeout", 30*time.Minute, "end in any case")
 	flag.Parse()
 	o.slice = time.Duration(seconds * float64(time.Second))
@@ -83,17 +100,17 @@ func parseFlags() (options, error) {
 		return o, fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	case o.restarts < 1 || o.restarts > o.rounds:
 		return o, errors.New("restarts must be from 1 to rounds")
-	case o.rounds < 1 || o.slice < 10*time.Millisecond || o.connections < 1 || o.procs < 1 || o.uploads < 1 || o.uploadMB < 1:
-		return o, errors.New("rounds, connections, procs, uploads and upload-mb must be at least 1, seconds at least 0.01")
+	case o.rounds < 1 || o.slice < 10*time.Millisecond || o.connections < 1 || o.procs < 1 || o.uploads < 1 || o.uploadMB < 1 || o.sites < 1 || o.slow < 1:
+		return o, errors.New("rounds, connections, procs, uploads, upload-mb, sites and slow must be at least 1, seconds at least 0.01")
 	case o.tokens < o.rounds:
 		return o, errors.New("tokens must be at least as many as rounds")
 	}
 	for _, name := range strings.Split(o.only, ",") {
-		if o.only != "" && !contains(caseNames(), name) {
+		if o.only != "" && !slices.Contains(caseNames(), name) {
 			return o, fmt.Errorf("-only: there is no case %q; there are %s", name, strings.Join(caseNames(), ", "))
 		}
 	}
-	return o, nil
+	return o, o.parseOther()
 }
 
 func run(ctx context.Context, o options) error {
@@ -109,7 +126,7 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	up, err := newUpstream()
+	up, err := newUpstream(o.upstream)
 	if err != nil {
 		return err
 	}
@@ -120,9 +137,15 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	list := cases()
+	if o.otherURL != "" {
+		if list, err = b.otherCases(ctx); err != nil {
+			return err
+		}
+	}
 	var results []result
-	for _, c := range cases() {
-		if o.only != "" && !contains(strings.Split(o.only, ","), c.name) {
+	for _, c := range list {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), c.name) || o.profile != "" && c.unprofiled() {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s ...\n", c.name)
@@ -132,17 +155,13 @@ func run(ctx context.Context, o options) error {
 		}
 		results = append(results, r)
 	}
-	if o.profile == "" {
+	switch {
+	case o.profile != "":
+		return b.reportProfiles(ctx, os.Stdout, results)
+	case o.otherURL != "":
+		reportOther(os.Stdout, results, o.otherPID != 0)
+	default:
 		report(os.Stdout, results)
 	}
 	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
 }

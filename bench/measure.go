@@ -13,6 +13,9 @@ import (
 type result struct {
 	kase
 	plain, ours []sample
+	others      []sample // of the other server, where there is one
+	figure      figure   // of a case of memory
+	allocs      [2]allocations
 
 	// of uploads, and the memory of pages
 	mb                  int
@@ -23,6 +26,11 @@ type result struct {
 // cent for as long as they live, so every few rounds are on two new servers.
 func (b *bench) measure(ctx context.Context, c kase) (result, error) {
 	r := result{kase: c}
+	if c.memory != nil {
+		var err error
+		r.figure, err = c.memory(ctx, b)
+		return r, err
+	}
 	restarts := b.restarts
 	if c.upload || b.profile != "" {
 		restarts = 1
@@ -65,9 +73,18 @@ func (b *bench) generation(ctx context.Context, r *result, rounds int, oursFirst
 	defer p.close()
 	defer o.close()
 	if b.profile != "" {
-		return errors.Join(b.profileCase(ctx, r.kase, p, o), logged(plain, ours))
+		return errors.Join(b.profileCase(ctx, r, p, o), logged(plain, ours))
 	}
-	err = b.alternate(ctx, r, rounds, p, o)
+	lanes := []lane{{p, &r.plain}, {o, &r.ours}}
+	if r.other != nil {
+		l, err := b.otherLoad(r.kase)
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		lanes = append(lanes, lane{l, &r.others})
+	}
+	err = b.alternate(ctx, rounds, lanes)
 	if r.page && err == nil {
 		err = r.remember(plain, ours)
 	}
@@ -86,29 +103,30 @@ func (r *result) remember(plain, ours *server) error {
 	return nil
 }
 
-// alternate measures both servers in turn, the second one first in every
-// other round. A first slice on both is for getting warm.
-func (b *bench) alternate(ctx context.Context, r *result, rounds int, p, o *load) error {
+// lane is a load, and where its samples go.
+type lane struct {
+	*load
+	samples *[]sample
+}
+
+// alternate measures the servers in turn, in every other round from the last
+// one to the first. A first slice on each is for getting warm.
+func (b *bench) alternate(ctx context.Context, rounds int, lanes []lane) error {
 	for round := -1; round < rounds; round++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		order := []*load{p, o}
-		if round%2 == 1 {
-			order = []*load{o, p}
-		}
-		samples := make(map[*load]sample)
-		for _, l := range order {
+		for _, l := range lanes {
 			s, err := l.slice(b.slice)
 			if err != nil {
 				return err
 			}
-			samples[l] = s
 			time.Sleep(20 * time.Millisecond) // let what has begun end
+			if round >= 0 {
+				*l.samples = append(*l.samples, s)
+			}
 		}
-		if round >= 0 {
-			r.plain, r.ours = append(r.plain, samples[p]), append(r.ours, samples[o])
-		}
+		slices.Reverse(lanes)
 	}
 	return nil
 }

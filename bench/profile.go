@@ -4,25 +4,25 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
 // profileCase counts the allocations of both servers and profiles both.
-func (b *bench) profileCase(ctx context.Context, c kase, p, o *load) error {
+func (b *bench) profileCase(ctx context.Context, r *result, p, o *load) error {
 	for i, l := range []*load{p, o} {
 		name := [...]string{"plain", "captcha"}[i]
-		a, err := b.allocations(ctx, l)
-		if err != nil {
+		var err error
+		if r.allocs[i], err = b.allocations(ctx, l); err != nil {
 			return err
 		}
-		fmt.Printf("%s, %s: %.1f allocations, %.0f bytes per request\n", c.name, name, a.number, a.bytes)
-		if err := b.profileLoad(ctx, l, filepath.Join(b.profile, c.name+"."+name)); err != nil {
+		if err := b.profileLoad(ctx, l, filepath.Join(b.profile, r.name+"."+name)); err != nil {
 			return err
 		}
 	}
@@ -31,19 +31,20 @@ func (b *bench) profileCase(ctx context.Context, c kase, p, o *load) error {
 
 // profileLoad takes profiles while it sends the rest of the rounds.
 func (b *bench) profileLoad(ctx context.Context, l *load, file string) error {
-	done := make(chan error, 1)
-	go func() {
-		done <- fetch(ctx, l.server, fmt.Sprintf("/debug/pprof/profile?seconds=%d", profileSeconds), file+".cpu.pb.gz")
-	}()
-	for begin := time.Now(); l.slices <= b.rounds && time.Since(begin) < profileSeconds*time.Second; {
-		if _, err := l.slice(b.slice); err != nil {
-			return err
-		}
+	var wg sync.WaitGroup
+	kinds := [...]struct{ path, name string }{{"profile", "cpu"}, {"allocs", "allocs"}}
+	var errs [len(kinds)]error
+	for i, kind := range kinds {
+		wg.Go(func() {
+			errs[i] = fetch(ctx, l.server, fmt.Sprintf("/debug/pprof/%s?seconds=%d", kind.path, profileSeconds), fmt.Sprintf("%s.%s.pb.gz", file, kind.name))
+		})
 	}
-	if err := <-done; err != nil {
-		return err
+	var err error
+	for begin := time.Now(); err == nil && l.slices <= b.rounds && time.Since(begin) < profileSeconds*time.Second; {
+		_, err = l.slice(b.slice)
 	}
-	return fetch(ctx, l.server, "/debug/pprof/allocs", file+".allocs.pb.gz")
+	wg.Wait()
+	return errors.Join(append(errs[:], err)...)
 }
 
 const profileSeconds = 5
@@ -66,17 +67,6 @@ func (b *bench) allocations(ctx context.Context, l *load) (allocations, error) {
 	after, err := memory(ctx, l.server)
 	n := float64(s.requests)
 	return allocations{float64(after.Mallocs-before.Mallocs) / n, float64(after.TotalAlloc-before.TotalAlloc) / n}, err
-}
-
-type memstats struct{ Mallocs, TotalAlloc uint64 }
-
-func memory(ctx context.Context, s *server) (memstats, error) {
-	var doc struct{ Memstats memstats }
-	body, err := adminGet(ctx, s, "/debug/vars")
-	if err == nil {
-		err = json.Unmarshal(body, &doc)
-	}
-	return doc.Memstats, err
 }
 
 func fetch(ctx context.Context, s *server, path, file string) error {

@@ -76,37 +76,51 @@ func (r result) totalCPU() float64 {
 // report writes tables in Markdown. Every ratio is captcha to plain, of the two
 // slices of a round.
 func report(w io.Writer, results []result) {
-	const ratio = "median ratio | quartiles | min…max"
-	fmt.Fprintln(w, "| requests per second | plain | captcha | "+ratio+" | goal |\n|---|--:|--:|--:|--:|--:|---|")
+	reportGoals(w, results)
+	var rated []result
 	for _, r := range results {
-		rate := r.ratios(sample.rate)
-		if !r.upload {
-			fmt.Fprintf(w, "| %s | %.0f | %.0f | %s | %s |\n", r.name, median(r.plain, sample.rate), median(r.ours, sample.rate), rate, verdict(rate.median, r.goal))
+		if !r.upload && r.memory == nil {
+			rated = append(rated, r)
 		}
 	}
-	fmt.Fprintln(w, "\n| CPU time per request, µs | plain | captcha | "+ratio+" | ratio of the sums |\n|---|--:|--:|--:|--:|--:|--:|")
-	for _, r := range results {
-		if !r.upload {
-			fmt.Fprintf(w, "| %s | %.1f | %.1f | %s | %.3f |\n", r.name,
-				1e6*median(r.plain, sample.cpuPerReq), 1e6*median(r.ours, sample.cpuPerReq), r.ratios(sample.cpuPerReq), r.totalCPU())
-		}
-	}
-	fmt.Fprintln(w, "\n| latency, ms | p50 plain | p50 captcha | p99 plain | p99 captcha | p99: "+ratio+" |\n|---|--:|--:|--:|--:|--:|--:|--:|")
-	for _, r := range results {
-		if !r.upload {
-			fmt.Fprintf(w, "| %s | %.2f | %.2f | %.2f | %.2f | %s |\n", r.name,
-				1e3*median(r.plain, p50), 1e3*median(r.ours, p50), 1e3*median(r.plain, p99), 1e3*median(r.ours, p99), r.ratios(p99))
-		}
+	if len(rated) > 0 {
+		reportRates(w, rated)
 	}
 	reportPages(w, results)
 	for _, r := range results {
 		if r.upload {
-			fmt.Fprintf(w, "\n| upload of %d MB, token first | plain | captcha | "+ratio+" |\n|---|--:|--:|--:|--:|--:|\n", r.mb)
-			fmt.Fprintf(w, "| MB per second | %.0f | %.0f | %s |\n", median(r.plain, sample.rate), median(r.ours, sample.rate), r.ratios(sample.rate))
-			fmt.Fprintf(w, "| CPU time per MB, µs | %.0f | %.0f | %s |\n", 1e6*median(r.plain, sample.cpuPerReq), 1e6*median(r.ours, sample.cpuPerReq), r.ratios(sample.cpuPerReq))
-			fmt.Fprintf(w, "| peak memory (VmHWM), MB | %.1f | %.1f | **%.3f** | | |\n", float64(r.plainPeak)/(1<<20), float64(r.oursPeak)/(1<<20), float64(r.oursPeak)/float64(r.plainPeak))
+			reportUpload(w, r)
+		}
+		if r.memory != nil {
+			fmt.Fprintf(w, "\n%s", r.figure.table)
 		}
 	}
+}
+
+const ratio = "median ratio | quartiles | min…max"
+
+func reportRates(w io.Writer, results []result) {
+	fmt.Fprintln(w, "\n| requests per second | plain | captcha | "+ratio+" |\n|---|--:|--:|--:|--:|--:|")
+	for _, r := range results {
+		fmt.Fprintf(w, "| %s | %.0f | %.0f | %s |\n", r.name, median(r.plain, sample.rate), median(r.ours, sample.rate), r.ratios(sample.rate))
+	}
+	fmt.Fprintln(w, "\n| CPU time per request, µs | plain | captcha | "+ratio+" | ratio of the sums |\n|---|--:|--:|--:|--:|--:|--:|")
+	for _, r := range results {
+		fmt.Fprintf(w, "| %s | %.1f | %.1f | %s | %.3f |\n", r.name,
+			1e6*median(r.plain, sample.cpuPerReq), 1e6*median(r.ours, sample.cpuPerReq), r.ratios(sample.cpuPerReq), r.totalCPU())
+	}
+	fmt.Fprintln(w, "\n| latency, ms | p50 plain | p50 captcha | p99 plain | p99 captcha | p99: "+ratio+" |\n|---|--:|--:|--:|--:|--:|--:|--:|")
+	for _, r := range results {
+		fmt.Fprintf(w, "| %s | %.2f | %.2f | %.2f | %.2f | %s |\n", r.name,
+			1e3*median(r.plain, p50), 1e3*median(r.ours, p50), 1e3*median(r.plain, p99), 1e3*median(r.ours, p99), r.ratios(p99))
+	}
+}
+
+func reportUpload(w io.Writer, r result) {
+	fmt.Fprintf(w, "\n| upload of %d MB, token first | plain | captcha | "+ratio+" |\n|---|--:|--:|--:|--:|--:|\n", r.mb)
+	fmt.Fprintf(w, "| MB per second | %.0f | %.0f | %s |\n", median(r.plain, sample.rate), median(r.ours, sample.rate), r.ratios(sample.rate))
+	fmt.Fprintf(w, "| CPU time per MB, µs | %.0f | %.0f | %s |\n", 1e6*median(r.plain, sample.cpuPerReq), 1e6*median(r.ours, sample.cpuPerReq), r.ratios(sample.cpuPerReq))
+	fmt.Fprintf(w, "| peak memory, MB | %s | %s | **%.3f** | | |\n", inMB(r.plainPeak), inMB(r.oursPeak), float64(r.oursPeak)/float64(r.plainPeak))
 }
 
 // reportPages writes what counts of a page of 100 KB besides.
@@ -119,16 +133,6 @@ func reportPages(w io.Writer, results []result) {
 			head = ""
 		}
 	}
-}
-
-func verdict(ratio, goal float64) string {
-	switch {
-	case goal == 0:
-		return ""
-	case ratio >= goal:
-		return fmt.Sprintf("≥ %.2f met", goal)
-	}
-	return fmt.Sprintf("≥ %.2f **missed**", goal)
 }
 
 // describe says what is measured, and on what.

@@ -56,3 +56,6 @@ func TestRatio(t *testing.T) {
 		t.Errorf("CPU ratio %v, want 2", got)
 	}
 }
+
+// one is a single latency.
+func one(ms time.Duration) []time.Duration { return []time.Duration{ms * time.Millisecond} }

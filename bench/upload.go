@@ -47,7 +47,6 @@ func (b *bench) measureUploads(ctx context.Context, r *result, plain, ours *serv
 // upload sends one multipart form with a file of some megabytes. In its
 // sample, a request is a megabyte.
 func upload(s *server, token string, mb int) (sample, error) {
-	const boundary = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
 	head := fmt.Sprintf("--%s\r\nContent-Disposition: form-data; name=\"altcha\"\r\n\r\n%s\r\n"+
 		"--%s\r\nContent-Disposition: form-data; name=\"file\"; filename=\"film.mp4\"\r\nContent-Type: video/mp4\r\n\r\n", boundary, token, boundary)
 	tail := "\r\n--" + boundary + "--\r\n"

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"net/http"
@@ -18,19 +19,30 @@ type upstream struct {
 
 const answerText = "the app has answered\n"
 
-var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+// Very many small bodies may come at once, and few large ones.
+const smallBody = 512 << 10
 
-func newUpstream() (*upstream, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+var (
+	buffers      = sync.Pool{New: func() any { return make([]byte, 64<<10) }}
+	smallBuffers = sync.Pool{New: func() any { return make([]byte, 4<<10) }}
+)
+
+// newUpstream listens at addr, or, where that is empty, at any free port.
+func newUpstream(addr string) (*upstream, error) {
+	l, err := net.Listen("tcp", cmp.Or(addr, "127.0.0.1:0"))
 	if err != nil {
 		return nil, err
 	}
 	u := &upstream{addr: l.Addr().String()}
 	u.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		buf := buffers.Get().(*[64 << 10]byte)
-		defer buffers.Put(buf)
+		pool := &buffers
+		if r.ContentLength < smallBody {
+			pool = &smallBuffers
+		}
+		buf := pool.Get().([]byte)
+		defer pool.Put(buf)
 		// hidden ReadFrom and WriteTo would bring buffers of their own
-		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r.Body}, buf[:]); err != nil {
+		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r.Body}, buf); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
