@@ -92,3 +92,41 @@ func TestOneNetworkLeavesRoomD127(t *testing.T) {
 	}
 	e.checkNothingHeld()
 }
+
+// The first body of a network may have what there is, and so may all of those that
+// come through a proxy nobody has named.
+func TestSharesD127(t *testing.T) {
+	const limit = 100
+	var b budget
+	b.limit.Store(limit)
+	steps := []struct {
+		name   string
+		n, own int64
+		by     share
+		want   bool
+	}{
+		{"one body, much of the room", 90, 0, 7, true},
+		{"the same body, more of it", 10, 90, 7, true},
+		{"nothing is left", 1, 0, nobodys, false},
+		{"the body is done with", -60, 100, 7, true},
+		{"a second one of its network", 20, 0, 7, false},
+		{"one that leaves as much", 5, 0, 7, true},
+		{"another network", 20, 0, 8, true},
+		{"two of nobody's", 10, 0, nobodys, true},
+		{"take all the rest", 25, 0, nobodys, true},
+		{"and then there is none", 1, 0, 9, false},
+	}
+	for _, s := range steps {
+		if got := b.take(s.n, s.own, s.by); got != s.want {
+			t.Errorf("%s: %t, with %d of %d in use", s.name, got, b.used.Load(), limit)
+		}
+	}
+	e := serve(t, small)
+	for ip, want := range map[string]bool{"127.0.0.1": true, "10.1.2.3": true, "fd00::1": true, "fe80::1": true, "": true, "203.0.113.1": false, "2001:db8::1": false} {
+		r := e.request("POST", "/login", formType, "")
+		r = r.WithContext(contextWithVars(r, map[string]any{caddyhttp.ClientIPVarKey: ip}))
+		if got := shareOf(r) == nobodys; got != want {
+			t.Errorf("%q is nobody's: %t", ip, got)
+		}
+	}
+}

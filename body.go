@@ -12,8 +12,8 @@ import (
 )
 
 // budget bounds what all requests together may hold, and what those of one network
-// may: as much as it leaves to the others. So one that takes all it can get has half
-// of the room, a second one a third, and there is always some left.
+// may beside the first: as much as it leaves to the others. So one that takes all it
+// can get has half of the room, a second one a third, and there is always some left.
 type budget struct {
 	limit  atomic.Int64
 	used   atomic.Int64
@@ -24,16 +24,26 @@ type budget struct {
 // then they share.
 type share uint8
 
+// nobodys is the share of addresses that are no visitor's: a proxy that
+// trusted_proxies does not name sends everybody's requests.
+const nobodys share = 0
+
 var shareSeed = maphash.MakeSeed()
 
 func shareOf(r *http.Request) share {
-	return share(maphash.Comparable(shareSeed, network(clientIP(r)))) //nolint:gosec // a part of it is enough
+	ip := clientIP(r)
+	if !ip.IsValid() || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
+		return nobodys
+	}
+	return 1 + share(maphash.Comparable(shareSeed, network(ip))%0xff)
 }
 
-// take reserves n for a network and reports whether there was room.
-func (b *budget) take(n int64, by share) bool {
+// take reserves n for a body of a network that holds own bytes already, and reports
+// whether there was room.
+func (b *budget) take(n, own int64, by share) bool {
 	used, mine := b.used.Add(n), b.shares[by].Add(n)
-	if mine > b.limit.Load()-used {
+	room, greedy := b.limit.Load()-used, by != nobodys && mine > own+n
+	if room < 0 || greedy && mine > room {
 		b.give(n, by)
 		return false
 	}
@@ -163,7 +173,7 @@ func (b *heldBody) grow(limit, length int64) bool {
 	}
 	size := min(max(first, 4*int64(cap(b.mem))), limit)
 	more := size - int64(cap(b.mem))
-	if !b.budgets.memory.take(more, b.share) {
+	if !b.budgets.memory.take(more, b.memCost, b.share) {
 		return false
 	}
 	b.memCost += more
@@ -182,7 +192,7 @@ func (b *heldBody) spill(p []byte) error {
 		}
 		b.file = file
 	}
-	if !b.budgets.disk.take(int64(len(p)), b.share) {
+	if !b.budgets.disk.take(int64(len(p)), b.onDisk, b.share) {
 		return errNoRoom
 	}
 	n, err := b.file.Write(p)

@@ -124,7 +124,7 @@ func (a *answer) readBody(c *carried) (tooLong bool, err error) {
 		if len(c.body) == cap(c.body) {
 			size := min(max(4<<10, 4*int64(cap(c.body))), limit+1)
 			more := sealCost * (size - int64(cap(c.body)))
-			if !memory.take(more, by) {
+			if !memory.take(more, taken, by) {
 				return false, errNoRoom
 			}
 			taken += more

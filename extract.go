@@ -255,7 +255,7 @@ func (s *search) scan(p []byte) error {
 	if !s.sealFollows() {
 		return nil
 	}
-	if !s.body.budgets.memory.take(int64(len(p)), s.body.share) {
+	if !s.body.budgets.memory.take(int64(len(p)), s.body.memCost, s.body.share) {
 		return errNoRoom
 	}
 	s.body.memCost += int64(len(p))
