@@ -183,7 +183,7 @@ func drillTime(r *http.Request) (time.Duration, error) {
 	}
 	d, err := caddy.ParseDuration(body.For)
 	if err != nil || d <= 0 || d > maxDrill {
-		return 0, fmt.Errorf("a drill lasts more than 0 and at most 24h, got %q", body.For)
+		return 0, fmt.Errorf("a drill lasts at most 24h: write a duration such as 10m, got %q", body.For)
 	}
 	return d, nil
 }

@@ -34,6 +34,8 @@ caddy captcha drill      makes a provider count as down, or ends that
 caddy captcha check      reaches every provider of a config with its keys`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(statusCommand(), drillCommand(), checkCommand())
+			cmd.Args = cobra.NoArgs // a command that is none is an error, not only help: scripts look at the exit code
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		},
 	})
 }
@@ -84,20 +86,38 @@ func runDrill(fl caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
-	uri, method, body := "/captcha/drill/"+url.PathEscape(fl.Arg(0)), http.MethodPost, io.Reader(nil)
 	if fl.Bool("stop") {
-		method = http.MethodDelete
+		err = stopDrill(os.Stdout, address, fl.Arg(0))
 	} else {
-		text, err := json.Marshal(map[string]string{"for": fl.String("for")})
-		if err != nil {
-			return caddy.ExitCodeFailedStartup, err
-		}
-		body = bytes.NewReader(text)
+		err = startDrill(os.Stdout, address, fl.Arg(0), fl.String("for"))
 	}
-	if _, err := admin(address, method, uri, body); err != nil {
+	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
 	return caddy.ExitCodeSuccess, nil
+}
+
+// drillPath is where drills of a provider, a name or an id, begin and end.
+func drillPath(name string) string { return "/captcha/drill/" + url.PathEscape(name) }
+
+func startDrill(w io.Writer, address, name, lasts string) error {
+	body, err := json.Marshal(map[string]string{"for": lasts})
+	if err != nil {
+		return err
+	}
+	if _, err := admin(address, http.MethodPost, drillPath(name), bytes.NewReader(body)); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s counts as down for %s. To end that before: caddy captcha drill %s --stop\n", name, lasts, name)
+	return err
+}
+
+func stopDrill(w io.Writer, address, name string) error {
+	if _, err := admin(address, http.MethodDelete, drillPath(name), nil); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "No drill of %s is under way any more.\n", name)
+	return err
 }
 
 func checkCommand() *cobra.Command {
@@ -121,6 +141,9 @@ func runCheck(fl caddycmd.Flags) (int, error) {
 	text, _, _, err := caddycmd.LoadConfig(fl.String("config"), fl.String("adapter"))
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
+	}
+	if len(text) == 0 {
+		return caddy.ExitCodeFailedStartup, errors.New("there is no Caddyfile in this folder: write --config and the file to check")
 	}
 	if err := checkConfig(os.Stdout, text); err != nil {
 		return caddy.ExitCodeFailedStartup, err
@@ -150,10 +173,15 @@ func checkConfig(w io.Writer, config []byte) error {
 // turns a failure without an error into success.
 var errNotWell = errors.New("not every provider answers and accepts its keys; see the table")
 
-// checkLinks asks every provider, once for all who use it, and prints a table.
+// checkLinks asks every provider once, however many directives have it, and prints
+// a table. Which of several accounts a line is about, its public key tells.
 func checkLinks(w io.Writer, links []*link) error {
+	if len(links) == 0 {
+		_, err := fmt.Fprintln(w, "No provider is called over the network: there is nothing to reach.")
+		return err
+	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "PROVIDER\tRESULT\tTOOK")
+	fmt.Fprintln(t, "PROVIDER\tPUBLIC KEY\tRESULT\tTOOK")
 	var err error
 	asked := make(map[string]bool)
 	for _, l := range links {
@@ -165,7 +193,11 @@ func checkLinks(w io.Writer, links []*link) error {
 		if result != "ok" {
 			err = errNotWell
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", l.name, result, took.Round(time.Millisecond))
+		key := "–"
+		if l.widget != nil && l.widget.SiteKey != "" {
+			key = l.widget.SiteKey
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.name, key, result, took.Round(time.Millisecond))
 	}
 	return errors.Join(t.Flush(), err)
 }
