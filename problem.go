@@ -44,22 +44,37 @@ type puzzle struct {
 // problemDocs is where the reasons are explained.
 const problemDocs = "https://github.com/caddy-captcha/caddy-captcha/blob/main/docs/reference.md#"
 
-// details explain the reasons to a developer who sees the document.
+// details explain the reasons to a developer who sees the document. {header} is the
+// token's.
 var details = map[provider.Reason]string{
-	provider.TokenMissing:   "This request needs a solved CAPTCHA. Solve the challenge and send the request again with the token in its field or in the Captcha-Token header.",
+	provider.TokenMissing:   "This request needs a solved CAPTCHA. Solve the challenge and send the request again with the token in its field or in the {header} header.",
 	provider.TokenInvalid:   "The CAPTCHA token is not valid here.",
 	provider.TokenExpired:   "The CAPTCHA token has expired.",
 	provider.TokenDuplicate: "The CAPTCHA token was used before; one token opens one request.",
-	reasonBadRequest:        "The request could be read in more than one way, or arrived too slowly.",
-	reasonTooLarge:          "No CAPTCHA token was found in the part of the body that is searched. Put the token first, or in the Captcha-Token header.",
-	reasonEncoding:          "The CAPTCHA token cannot be read in a body of this encoding or charset. Send it in the Captcha-Token header.",
-	reasonEarlyData:         "Send the request again after the TLS handshake.",
-	reasonTryAgain:          "The CAPTCHA could not be verified right now. Try again.",
-	reasonUnreachable:       "The CAPTCHA provider is down.",
-	reasonClientReported:    "The CAPTCHA widget reported an outage that was not seen here.",
-	reasonProviderFailover:  "The CAPTCHA provider has trouble.",
-	reasonThrottled:         "The CAPTCHA provider's quota is spent.",
-	reasonMisconfigured:     "The CAPTCHA of this site is not configured correctly.",
+
+	provider.ScoreTooLow:      "The CAPTCHA provider's score for this token is that of a robot.",
+	provider.HostnameMismatch: "The CAPTCHA token was made on another host.",
+	provider.ActionMismatch:   "The CAPTCHA token was made for another action.",
+
+	reasonBadRequest:       "The request could be read in more than one way, or arrived too slowly.",
+	reasonTooLarge:         "No CAPTCHA token was found in the part of the body that is searched. Put the token first, or in the {header} header.",
+	reasonEncoding:         "The CAPTCHA token cannot be read in a body of this encoding or charset. Send it in the {header} header.",
+	reasonEarlyData:        "Send the request again after the TLS handshake.",
+	reasonTryAgain:         "The CAPTCHA could not be verified right now. Try again.",
+	reasonUnreachable:      "The CAPTCHA provider is down.",
+	reasonClientReported:   "The CAPTCHA widget reported an outage that was not seen here.",
+	reasonProviderFailover: "The CAPTCHA provider has trouble.",
+	reasonThrottled:        "The CAPTCHA provider's quota is spent.",
+	reasonMisconfigured:    "The CAPTCHA of this site is not configured correctly.",
+}
+
+// detail explains the reason; it may be one that only a provider knows.
+func (a *answer) detail() string {
+	text, ok := details[a.reason]
+	if !ok {
+		text = "The CAPTCHA provider did not accept the token."
+	}
+	return strings.ReplaceAll(text, "{header}", a.h.tokenHeader)
 }
 
 // problem answers with a problem document. Where the client may try again, it
@@ -76,7 +91,7 @@ func (a *answer) problem() error {
 		Type:      problemDocs + string(a.reason),
 		Title:     http.StatusText(a.status),
 		Status:    a.status,
-		Detail:    details[a.reason],
+		Detail:    a.detail(),
 		Reason:    a.reason,
 		Reference: a.reference,
 		Captcha:   captcha,
