@@ -181,7 +181,7 @@ func checkLinks(w io.Writer, links []*link) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "PROVIDER\tPUBLIC KEY\tRESULT\tTOOK")
+	fmt.Fprintln(t, "PROVIDER\tPUBLIC KEY\tTOOK\tRESULT")
 	var err error
 	asked := make(map[string]bool)
 	for _, l := range links {
@@ -197,7 +197,7 @@ func checkLinks(w io.Writer, links []*link) error {
 		if l.widget != nil && l.widget.SiteKey != "" {
 			key = l.widget.SiteKey
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.name, key, result, took.Round(time.Millisecond))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.name, key, took.Round(time.Millisecond), result) // a result can be long
 	}
 	return errors.Join(t.Flush(), err)
 }

@@ -25,7 +25,7 @@ func TestCheckCommandAsksEachAccountOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 3 || !strings.Contains(lines[1], "site-1") || !strings.Contains(lines[2], "site-2") {
+	if len(lines) != 3 || !strings.Contains(lines[1], "site-1") || !strings.Contains(lines[2], "site-2") || !strings.HasSuffix(lines[2], "ok") {
 		t.Errorf("%s", out.String())
 	}
 	out.Reset()
