@@ -27,8 +27,8 @@ func (b *bench) reportProfiles(ctx context.Context, w io.Writer, results []resul
 			continue
 		}
 		for _, what := range []struct{ title, file, options string }{
-			{"CPU time", ".captcha.cpu.pb.gz", "-cum -show=" + ours},
-			{"allocated objects", ".captcha.allocs.pb.gz", "-cum -sample_index=alloc_objects -show=" + ours},
+			{"CPU time", ".captcha.cpu.pb.gz", "-cum"},
+			{"allocated objects", ".captcha.allocs.pb.gz", "-cum -sample_index=alloc_objects"},
 		} {
 			if err := top(ctx, w, r.name+", "+what.title, filepath.Join(b.profile, r.name+what.file), what.options); err != nil {
 				return err
@@ -49,17 +49,25 @@ const ours = "caddy-captcha/caddy-captcha"
 // topLine is one of pprof's: flat, flat%, sum%, cum, cum%, and the function.
 var topLine = regexp.MustCompile(`^\s*\S+\s+(\S+%)\s+\S+%\s+\S+\s+(\S+%)\s+(.+)$`)
 
+// behind calls the handlers behind ours: its share says nothing.
+var behind = regexp.MustCompile(`\.(ServeHTTP|forward)$`)
+
 // top writes the first lines of `go tool pprof -top`: the share of a function
-// with what it calls, and by itself.
+// with what it calls, and by itself. By cumulated share, only ours count.
 func top(ctx context.Context, w io.Writer, title, file, options string) error {
-	args := append([]string{"tool", "pprof", "-top", "-nodecount=10"}, strings.Fields(options)...)
+	args := append([]string{"tool", "pprof", "-top", "-nodecount=1000"}, strings.Fields(options)...)
 	out, err := exec.CommandContext(ctx, "go", append(args, file)...).Output()
 	if err != nil {
 		return fmt.Errorf("go %s %s: %w", strings.Join(args, " "), file, err)
 	}
 	fmt.Fprintf(w, "\n```\n%s\n", title)
+	left := 8
 	for line := range strings.Lines(string(out)) {
-		if m := topLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
+		m := topLine.FindStringSubmatch(strings.TrimRight(line, "\n"))
+		if m == nil || strings.HasPrefix(options, "-cum") && (!strings.Contains(m[3], ours) || behind.MatchString(m[3])) {
+			continue
+		}
+		if left--; left >= 0 {
 			fmt.Fprintf(w, "%8s %8s  %s\n", m[2], m[1], strings.ReplaceAll(m[3], "github.com/"+ours, "captcha"))
 		}
 	}

@@ -74,7 +74,7 @@ func (b *bench) footprint(ctx context.Context, n, kind int) (footprint, error) {
 		return footprint{}, err
 	}
 	var f footprint
-	if f.heap, err = b.held(ctx, s, fmt.Sprintf("sites.%d.%d", n, kind)); err != nil {
+	if f.heap, err = b.held(ctx, s, fmt.Sprintf("sites.%d.%s", n, strings.NewReplacer("`", "", ",", "", " ", "-").Replace(siteKinds[kind].name))); err != nil {
 		return f, err
 	}
 	f.resident, err = s.resident()
