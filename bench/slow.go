@@ -130,7 +130,7 @@ func (b *bench) slowUploads(ctx context.Context, n int, kind slowKind, lines, na
 	}()
 	form := newSlowForm(addr, kind.early)
 	err = all(ctx, n, func(i int) (err error) {
-		uploads[i], err = form.begin(addr)
+		uploads[i], err = form.begin(addr, i)
 		time.Sleep(slowWorkers * time.Second / 2000) // 2000 a second: a queue of connections to accept holds 4096
 		return err
 	})
