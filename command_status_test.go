@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -240,4 +241,34 @@ func TestAge(t *testing.T) {
 			t.Errorf("%s: %q, want %q", d, got, want)
 		}
 	}
+}
+
+// FuzzStatusDocument shows whatever the admin API may answer: in lines, and with
+// nothing that a terminal would obey.
+func FuzzStatusDocument(f *testing.F) {
+	for _, doc := range nights() {
+		text, err := json.Marshal(doc)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+		f.Add(bytes.ReplaceAll(text, []byte(`"name":"`), []byte(`"name":"\u001b[2J\u009b\u202e`)))
+	}
+	for _, seed := range []string{
+		`{"store":{"kind":"\u001b[2J"}}`, `{"providers":[{"state":"\u001b]0;x\u0007","name":"a\nb","last_probe":{"error":"\r"}}],"store":{"ok":true}}`,
+		`{"providers":[{"state":"down","id":"1"},{"id":"2"}],"policies":[{"chain":[{"id":"1"}],"actions":[{"fallback":"\u0085"}]}]}`, `[]`, `{"providers":null}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var out bytes.Buffer
+		if _, err := view(&out, func() ([]byte, error) { return text, nil }).print(); err != nil {
+			return
+		}
+		for _, r := range out.String() {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Fatalf("%q is shown as %q", text, out.String())
+			}
+		}
+	})
 }

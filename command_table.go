@@ -161,7 +161,7 @@ func (p providerDoc) stateText() (string, colour) {
 	case p.State == up:
 		return string(up), green
 	}
-	return string(p.State), plain
+	return clean(string(p.State)), plain
 }
 
 // rank puts those in trouble first.
