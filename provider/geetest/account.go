@@ -136,6 +136,11 @@ func (a *Account) status(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	return isUp(answer)
+}
+
+// isUp reads the status API's answer.
+func isUp(answer outbound.Answer) (bool, error) {
 	var doc struct {
 		Status string `json:"status"`
 	}

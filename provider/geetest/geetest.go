@@ -137,10 +137,7 @@ type answer3 struct {
 // or wrong (docs, errorcode/server).
 func wrongID(c code) bool { return c == "31" || c == "32" || c == "34" || c == "42" }
 
-// register asks for a challenge. "0", or what is not 32 characters long, is how
-// GeeTest refuses an id (demo): it looks like an outage, and GeeTest's guide
-// even tests the bypass mode with it, but it is a typo that would open the
-// door for ever.
+// register asks for a challenge.
 func (p *Provider) register(ctx context.Context) (origin string, err error) {
 	query := url.Values{
 		"gt":          {p.id},
@@ -153,6 +150,14 @@ func (p *Provider) register(ctx context.Context) (origin string, err error) {
 	if err != nil {
 		return "", err
 	}
+	return registered(answer)
+}
+
+// registered reads register's answer. "0", or what is not 32 characters long, is
+// how GeeTest refuses an id (demo): it looks like an outage, and GeeTest's guide
+// even tests the bypass mode with it, but it is a typo that would open the
+// door for ever.
+func registered(answer outbound.Answer) (string, error) {
 	var a answer3
 	switch {
 	case !answer.Object(&a):

@@ -186,6 +186,11 @@ func (p *Provider4) ask(ctx context.Context, fields map[string]string) (provider
 	if err != nil {
 		return provider.Verdict{}, err
 	}
+	return p.read(answer, fields)
+}
+
+// read reads validate's answer.
+func (p *Provider4) read(answer outbound.Answer, fields map[string]string) (provider.Verdict, error) {
 	var a answer4
 	if !answer.Object(&a) {
 		return provider.Verdict{}, outbound.Unavailable("validate's answer is not GeeTest's protocol")

@@ -1,6 +1,7 @@
 package geetest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -245,25 +246,63 @@ func TestNoCallWhileDown(t *testing.T) {
 	}
 }
 
+// FuzzAnswers reads what GeeTest's API may answer. None passes, is a challenge or
+// says that GeeTest is up unless encoding/json finds exactly that in it.
 func FuzzAnswers(f *testing.F) {
+	b := newBench(f, "")
 	for _, s := range []string{
-		`{"seccode":"false"}`, `{"seccode":"` + md5OfSeccode + `"}`, `{"error_code":"error_32"}`, `{"challenge":"0"}`,
+		`{"seccode":"false"}`, `{"seccode":"x"}`, `{"seccode":"` + md5OfSeccode + `"}`, `{"error_code":"error_32"}`, `{"challenge":"0"}`,
 		`{"status":"success","result":"success","captcha_args":{"lot_number":"x"}}`, `{"code":-50005}`, `{"code":""}`, "", "null",
 	} {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, answer []byte) {
-		var a3 answer3
-		(outbound.Answer{Body: answer}).Object(&a3)
-		var a4 answer4
-		(outbound.Answer{Body: answer}).Object(&a4)
-		for _, c := range []code{a3.ErrorCode, a4.Code} {
-			if v := c.refusal(codes3); len(v.Detail) > 120 || strings.ContainsFunc(v.Detail, func(r rune) bool { return r < ' ' || r > '~' }) {
-				t.Errorf("code %q: %q", c, v.Detail)
-			}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		answer := outbound.Answer{Status: 200, Body: text}
+		v, err := b.read(answer, md5OfOriginAndKey, testSeccode)
+		checkRead(t, text, v, err)
+		if v.Outcome == provider.Pass && (member(text, "seccode") != md5OfSeccode || member(text, "error_code") != "" && !bytes.Contains(text, []byte("null"))) {
+			t.Errorf("%s passes", text)
 		}
-		if a4.Status == "success" && a4.Result == "success" {
-			sameLot(a4.Args, "")
+		challenge, err := registered(answer)
+		if err == nil && (len(challenge) != 32 || challenge != member(text, "challenge")) || err != nil && challenge != "" {
+			t.Errorf("%s is the challenge %q (%v)", text, challenge, err)
+		}
+		if up, err := isUp(answer); up && (err != nil || member(text, "status") != "success") {
+			t.Errorf("%s says that GeeTest is up", text)
 		}
 	})
+}
+
+// checkRead checks what every reading of an answer must be.
+func checkRead(t *testing.T, text []byte, v provider.Verdict, err error) {
+	t.Helper()
+	if err != nil && (v.Outcome != provider.Fail || classOf(t, err) == "") || err == nil && v.Outcome == provider.Fail && v.Reason == "" {
+		t.Errorf("%s: %+v, %v", text, v, err)
+	}
+	if len(v.Detail) > 120 || strings.ContainsFunc(v.Detail, func(r rune) bool { return r < ' ' || r > '~' }) || strings.Contains(v.Detail, testKey) {
+		t.Errorf("%s: the log gets %q", text, v.Detail)
+	}
+}
+
+// member is a member of an object as encoding/json reads it, in any case and the
+// last of its name: the string, or the spelling of anything else.
+func member(text []byte, name string) (value string) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return ""
+	}
+	for d.More() {
+		key, err := d.Token()
+		var raw json.RawMessage
+		if err != nil || d.Decode(&raw) != nil {
+			return ""
+		}
+		if k, ok := key.(string); !ok || !strings.EqualFold(k, name) || string(raw) == "null" {
+			continue
+		}
+		if json.Unmarshal(raw, &value) != nil {
+			value = string(raw)
+		}
+	}
+	return value
 }

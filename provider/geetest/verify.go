@@ -126,8 +126,7 @@ func (p *Provider) Verify(ctx context.Context, req provider.Request, token provi
 	return fail(provider.TokenInvalid, "an offline answer to a challenge that is none of ours"), nil
 }
 
-// ask asks validate. A pass is the digest of the seccode, and nothing else: the
-// demo takes everything but "false" for one.
+// ask asks validate.
 func (p *Provider) ask(ctx context.Context, challenge, seccode string) (provider.Verdict, error) {
 	form := url.Values{
 		"seccode":     {seccode},
@@ -140,6 +139,12 @@ func (p *Provider) ask(ctx context.Context, challenge, seccode string) (provider
 	if err != nil {
 		return provider.Verdict{}, err
 	}
+	return p.read(answer, challenge, seccode)
+}
+
+// read reads validate's answer. A pass is the digest of the seccode, and nothing
+// else: the demo takes everything but "false" for one.
+func (p *Provider) read(answer outbound.Answer, challenge, seccode string) (provider.Verdict, error) {
 	var a answer3
 	switch {
 	case !answer.Object(&a):

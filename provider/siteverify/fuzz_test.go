@@ -2,6 +2,11 @@ package siteverify
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
 	"testing"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
@@ -58,14 +63,78 @@ func oracle(p *preset, status int, body []byte) bool {
 	return is(doc, "success", "true")
 }
 
-// FuzzToken reads tokens. None that names another site key is sent.
+// FuzzToken reads tokens, and builds the question about each. It differs from the
+// question about any other token in the token, and in nothing else (D-68).
 func FuzzToken(f *testing.F) {
-	f.Add(prosopoToken(siteKey))
-	f.Add(prosopoToken(prosopo.testKeys[0]))
-	f.Add("0x0001045d0004")
+	for _, seed := range []string{
+		prosopoToken(siteKey), prosopoToken(prosopo.testKeys[0]), "0x0001045d0004", goodToken, siteKey + ":a:b", "a:b:c", "undefined", ".UNSOLVED", "x&secret=theirs",
+		`x","secret":"theirs`, "%26", "a+b;c=d", `\u0022?#/../`, "\u00fc", "\xff", "a b",
+	} {
+		f.Add(seed)
+	}
+	var providers []*Provider
+	for _, r := range rows {
+		providers = append(providers, r.load(f, "https://127.0.0.1:1"))
+	}
 	f.Fuzz(func(t *testing.T, token string) {
 		if key, err := prosopoSiteKey(token); err == nil && key == "" {
 			t.Errorf("%q names no site key", token)
 		}
+		for _, p := range providers {
+			parsed, err := p.Parse(t.Context(), request, map[string]string{p.field: token})
+			var refusal *provider.Refusal
+			if errors.As(err, &refusal) {
+				continue
+			}
+			if err != nil || parsed.Fields[p.field] != token || parsed.Key == "" {
+				t.Fatalf("%s: %q: %+v, %v", p.name, token, parsed, err)
+			}
+			got, want := question(t, p, token), question(t, p, "x")
+			for name, value := range want {
+				if want[name] = value; value == "x" {
+					want[name] = token
+				}
+			}
+			if !maps.Equal(got, want) {
+				t.Fatalf("%s: %q: asks %q, want %q", p.name, token, got, want)
+			}
+		}
 	})
+}
+
+// question is the request about a token, taken apart: its parameters, each of which
+// it has once, its address and its headers.
+func question(t *testing.T, p *Provider, token string) map[string]string {
+	t.Helper()
+	r, err := p.request(t.Context(), token, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{" url": r.Method + " " + r.URL.Scheme + "://" + r.URL.Host + r.URL.Path, " headers": fmt.Sprint(r.Header)}
+	params := make(map[string][]string)
+	switch p.ask.encoding {
+	case raw:
+		params["body"] = []string{string(body)}
+	case asJSON:
+		var doc map[string]any
+		err = json.Unmarshal(body, &doc)
+		if p.ask.wrap != "" && len(doc) == 1 {
+			doc, _ = doc[p.ask.wrap].(map[string]any)
+		}
+		for name, value := range doc {
+			params[name] = []string{fmt.Sprint(value)}
+		}
+	default:
+		params, err = url.ParseQuery(string(body) + r.URL.RawQuery)
+	}
+	for name, values := range params {
+		if all[name] = values[0]; len(values) != 1 || err != nil {
+			t.Fatalf("%s: %q: %s is %q (%v)", p.name, token, name, values, err)
+		}
+	}
+	return all
 }

@@ -300,9 +300,14 @@ func TestProbe(t *testing.T) {
 	wantClass(t, p.Probe(context.Background()), provider.Misconfigured)
 }
 
+// FuzzResult reads results. None passes unless encoding/json finds in it that the
+// verification is the one that was asked about, and that it is allowed in.
 func FuzzResult(f *testing.F) {
 	p := newProvider(f, "", func(p *Provider) { p.CaptchaID = testCaptcha })
-	for _, seed := range []string{"", "null", "{}", "[]", good(testID), strings.ReplaceAll(good(testID), "true", `"true"`)} {
+	for _, seed := range []string{
+		"", "null", "{}", "[]", good(testID), strings.ReplaceAll(good(testID), "true", `"true"`), strings.Replace(good(testID), "ALLOW", "BLOCK", 1),
+		strings.Replace(good(testID), "{", `{"gatewayFailoverActive":true,"decisionType":"FAILOVER",`, 1), strings.Replace(good(testID), testCaptcha, testID, 1),
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -315,6 +320,19 @@ func FuzzResult(f *testing.F) {
 		}
 		if v.Outcome == provider.Fail && v.Reason == "" {
 			t.Fatalf("%q fails for no reason", body)
+		}
+		if v.Outcome == provider.Fail {
+			return
+		}
+		var doc struct {
+			VerificationPassed                        bool
+			DecisionAction, VerificationID, CaptchaID string
+			GatewayFailoverActive                     bool
+			Score                                     float64
+		}
+		if json.Unmarshal(body, &doc) != nil || !doc.VerificationPassed || doc.DecisionAction != "ALLOW" || doc.Score < 0 || doc.Score > 1 ||
+			!strings.EqualFold(doc.VerificationID, testID) || !strings.EqualFold(doc.CaptchaID, testCaptcha) || doc.GatewayFailoverActive && v.Outcome == provider.Pass {
+			t.Fatalf("%q is %+v", body, v)
 		}
 	})
 }
