@@ -27,7 +27,7 @@ type stage struct {
 
 func newStage(tb testing.TB, h *Handler) *stage {
 	tb.Helper()
-	config := fmt.Sprintf(`{"admin":{"disabled":true},"storage":{"module":"file_system","root":%q}}`, tb.TempDir())
+	config := fmt.Sprintf(`{"admin":{"disabled":true,"config":{"persist":false}},"storage":{"module":"file_system","root":%q}}`, tb.TempDir())
 	if err := caddy.Load([]byte(config), true); err != nil {
 		tb.Fatal(err)
 	}

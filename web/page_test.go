@@ -190,7 +190,7 @@ func checkData(t *testing.T, html string, p Page) {
 	if data.Challenge != want || data.Kind != p.Kind.String() {
 		t.Errorf("the script gets %+v", data)
 	}
-	if p.Kind == Confirm && !strings.Contains(data.Text["confirm-button"], strings.ToValidUTF8(p.From, "\ufffd")) {
+	if p.Kind == Confirm && !strings.Contains(data.Text["confirm-button"], string([]rune(p.From))) {
 		t.Errorf("the button says %q, not %q", data.Text["confirm-button"], p.From)
 	}
 }

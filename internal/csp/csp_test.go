@@ -217,3 +217,41 @@ func (b browser) inline(what, script string) bool {
 	}
 	return list["'unsafe-inline'"]
 }
+
+// FuzzHeader compares what a browser allows before and after, for any policy.
+func FuzzHeader(f *testing.F) {
+	for _, seed := range []string{
+		"default-src 'self'; img-src *", "script-src 'nonce-n' 'strict-dynamic'; SCRIPT-SRC 'none', child-src ;;", "default-src 'none'",
+		"\tscript-src\n'self'\f'unsafe-inline' ; worker-src", "script-src-elem 'sha256-h'; script-src-attr 'unsafe-inline'; style-src-attr a",
+		"sandbox allow-scripts allow-same-origin;connect-src 'NONE' https:", "upgrade-insecure-requests; default-src * data:; frame-src 'none' 'none'",
+	} {
+		f.Add(seed)
+	}
+	need := &Need{Script: hash, Sources: map[string][]string{
+		"script-src": {"https://w.example"}, "frame-src": {"https://w.example"}, "connect-src": {"https://w.example"}, "child-src": {"https://w.example"},
+	}}
+	f.Fuzz(func(t *testing.T, before string) {
+		for _, c := range []byte(before) { // others are no header's, and strings.Fields knows more space
+			if c != '\t' && c != '\n' && c != '\f' && c != '\r' && (c < ' ' || c > '~') {
+				return
+			}
+		}
+		after, ok := need.Header(before)
+		if !ok {
+			if after != before {
+				t.Fatalf("%q is left alone as %q", before, after)
+			}
+			return
+		}
+		old, now := strings.Split(before, ","), strings.Split(after, ",")
+		if len(old) != len(now) {
+			t.Fatalf("%q became %q", before, after)
+		}
+		for i := range old {
+			compare(t, old[i], now[i])
+		}
+		if again, _ := need.Header(after); again != after {
+			t.Fatalf("extended again, %q became %q", after, again)
+		}
+	})
+}

@@ -2,8 +2,11 @@ package pow
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -216,6 +219,39 @@ func FuzzPayload(f *testing.F) {
 		p, wrong := decodePayload(payload)
 		if wrong != "" || b.forge(p.salt, p.number) != good {
 			t.Fatalf("%q was accepted and cannot be derived again", payload)
+		}
+	})
+}
+
+// FuzzSalt reads a salt as appendSalt writes it, or not at all.
+func FuzzSalt(f *testing.F) {
+	for _, p := range []params{
+		{expires: 1_800_000_000, issued: 1_799_999_000_000, cost: 50_000, host: hostTag("example.com"), node: nodeTag("n"), key: "0011223344556677"},
+		{host: hostTag(""), node: nodeTag(""), key: "a.b_c-D", role: "fb:1:unreachable"},
+	} {
+		salt := string(appendSalt(nil, [saltRandom]byte{1, 2}, p))
+		for _, change := range [][2]string{{"", ""}, {"&cost=", "&cost=0"}, {"&key", "&KEY"}, {"&node", "&&node"}, {"expires", "issued"}, {"&role=", "&role=%"}, {"?", "&"}} {
+			f.Add(strings.Replace(salt, change[0], change[1], 1))
+		}
+		f.Add(salt + "7")
+		f.Add(salt + salt)
+	}
+	f.Fuzz(func(t *testing.T, salt string) {
+		p, ok := parseSalt(salt)
+		if !ok {
+			return
+		}
+		var random [saltRandom]byte
+		if _, err := hex.Decode(random[:], []byte(salt[:2*saltRandom])); err != nil {
+			t.Fatalf("%q: %v", salt, err)
+		}
+		if again := string(appendSalt(nil, random, p)); again != salt {
+			t.Fatalf("%q would be written %q", salt, again)
+		}
+		// as the widgets read it
+		query, err := url.ParseQuery(salt[2*saltRandom+1:])
+		if err != nil || len(query["expires"]) != 1 || query.Get("expires") != strconv.FormatInt(p.expires, 10) {
+			t.Fatalf("%q expires %q, not %d (%v)", salt, query["expires"], p.expires, err)
 		}
 	})
 }

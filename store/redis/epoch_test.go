@@ -173,6 +173,37 @@ func TestOddEpochs(t *testing.T) {
 	}
 }
 
+// FuzzEpoch learns whatever a script may return: the memory never begins later
+// than now, a margin included, and never earlier than it was known to.
+func FuzzEpoch(f *testing.F) {
+	now := time.UnixMilli(1_800_000_000_000)
+	for _, seed := range [][2]string{
+		{"1799999999000 A 0011/2233", "1800000000000 B 0011/2233"}, {"1000 a", "2000 b"}, {"", "x"}, {"-5 a", "1800000099999 a"},
+		{"99999999999999999999 a", "9223372036854775807 a"}, {"-9223372036854775808", "+1 "}, {"1e3 a", " 1800000000000"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, first, second string) {
+		var m memory
+		latest := now.Add(margin)
+		for _, epoch := range []string{first, second, first} {
+			before, known := m.begin(), m.epochs[1]
+			isNew := m.learn(1, epoch, now)
+			switch since := m.begin(); {
+			case isNew == (epoch == known):
+				t.Fatalf("%q behind %q: new is %v", epoch, known, isNew)
+			case since.Before(before) || since.After(latest):
+				t.Fatalf("%q behind %q: the memory begins at %s, was %s", epoch, known, since, before)
+			case isNew && known != "" && since.Before(now.Add(-time.Minute)):
+				t.Fatalf("%q behind %q: a memory that is new to us begins at %s", epoch, known, since)
+			}
+		}
+		if value := field("\r\n"+first+":"+second, first+":"); first != "" && !strings.HasPrefix(second, value) {
+			t.Fatalf("the field %q is %q in %q", first, value, second)
+		}
+	})
+}
+
 func TestErrorsAreErrors(t *testing.T) {
 	server := fleettest.StartRedis(t, "--maxmemory", "100mb", "--maxmemory-policy", "noeviction")
 	n := node(t, at(server))
