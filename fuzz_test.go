@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +23,39 @@ import (
 	"github.com/caddy-captcha/caddy-captcha/internal/keyring"
 	"github.com/caddy-captcha/caddy-captcha/provider"
 )
+
+// TestFuzzTestsAreListed finds fuzz tests that no row of CONTRIBUTING.md names.
+func TestFuzzTestsAreListed(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, found := strings.Split(string(text), "\n"), 0
+	err = filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.Name() == "node_modules":
+			return fs.SkipDir
+		case !strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		code, err := os.ReadFile(name)
+		for _, m := range regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`).FindAllSubmatch(code, -1) {
+			found++
+			if !slices.ContainsFunc(rows, func(row string) bool {
+				dir := filepath.ToSlash(filepath.Dir(name))
+				return strings.HasPrefix(row, "|") && strings.Contains(row, "`"+string(m[1])+"`") && (dir == "." || strings.Contains(row, "`"+dir+"`"))
+			}) {
+				t.Errorf("%s: %s has no row in the table of fuzz tests", name, m[1])
+			}
+		}
+		return err
+	})
+	if err != nil || found == 0 {
+		t.Fatal(found, err)
+	}
+}
 
 // fuzzHandler signs and seals with keys in memory.
 func fuzzHandler(f *testing.F) *Handler {

@@ -5,7 +5,7 @@
 #	format   gofmt
 #	vet      go vet, in every module
 #	go       Go tests with the race detector; the seeds of the fuzz tests are among them
-#	fuzz     fuzz tests, for 20 seconds each (FUZZTIME=10m for longer; FUZZ_ROOT=1 for those of the root package too)
+#	fuzz     fuzz tests, for 20 seconds each (FUZZTIME=10m for longer)
 #	web      the scripts of the challenge page and of the examples, in Node
 #	rules    alert rules and dashboard, with promtool
 #	fleet    three Caddy processes with Redis, and what can go wrong
@@ -112,33 +112,48 @@ step_go() {
 }
 
 # What is found is written to testdata beside the test, and fails from then on in the
-# step go. Two at a time, each with one worker. Those of the root package need all of
-# Caddy built anew, for minutes: they are fuzzed with FUZZ_ROOT=1, and every night.
+# step go. `go test -fuzz` instruments every package that a test needs, for which it
+# builds all of Caddy anew, once for each fuzz test. Built like this, once for each
+# package, only our own code guides the search.
 step_fuzz() {
-	local pkg
-	for pkg in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do
-		[[ $pkg == "$(go list .)" && -z ${FUZZ_ROOT:-} ]] && continue
-		go test -list '^Fuzz' "$pkg" | sed -n "s#^Fuzz.*#$pkg &#p"
+	local module dirs bin dir
+	module=$(go list -m)
+	mapfile -t dirs < <(grep -rl --include='*_test.go' --exclude-dir=node_modules '^func Fuzz' . | xargs -n 1 dirname | sort -u)
+	[[ ${#dirs[@]} -gt 0 ]] || { echo "no fuzz test was found" >&2; return 1; }
+	mkdir "$tmp/fuzz"
+	go test -c -gcflags="$module/...=-d=libfuzzer" -o "$tmp/fuzz/" "${dirs[@]}"
+	for dir in "${dirs[@]}"; do
+		bin=$tmp/fuzz/$(basename "$(go list "$dir")").test
+		"$bin" -test.list '^Fuzz' | sed "s#.*#$bin $dir &#"
 	done >"$tmp/fuzz.list"
-	[[ -s $tmp/fuzz.list ]] || { echo "no fuzz test was found" >&2; return 1; }
+	echo "$(wc -l <"$tmp/fuzz.list") fuzz tests, built after $((SECONDS - begin)) s"
+	FUZZCACHE=$(go env GOCACHE)/fuzz/$module # as go test has it
+	export FUZZCACHE
 	export -f fuzz_one
-	xargs -P 2 -n 2 bash -c 'fuzz_one "$@"' fuzz_one <"$tmp/fuzz.list"
-	echo "$(wc -l <"$tmp/fuzz.list") fuzz tests"
+	# one more than there are cores, because each is now and then busy with its files
+	xargs -P "$(($(nproc) + 1))" -n 3 bash -c 'fuzz_one "$@"' fuzz_one <"$tmp/fuzz.list"
 }
 
-# fuzz_one PACKAGE TARGET fuzzes one. Without a bound, making one new input small takes up to a minute.
+# fuzz_one BINARY DIRECTORY TARGET fuzzes one, with one worker. Without a bound, making
+# one new input small takes up to a minute.
 fuzz_one() {
-	local log
+	local log name=$3
+	[[ $2 == . ]] || name+=" of ${2#./}"
 	log=$(mktemp)
-	if ! timeout 1h go test -run '^$' -fuzz "^$2\$" -fuzztime "${FUZZTIME:-20s}" -fuzzminimizetime 20x -parallel 1 "$1" >"$log" 2>&1; then
+	if ! (cd "$2" && timeout 1h "$1" -test.run '^$' -test.fuzz "^$3\$" -test.fuzztime "${FUZZTIME:-20s}" -test.fuzzminimizetime 20x \
+		-test.parallel 1 -test.fuzzcachedir "$FUZZCACHE/$2") >"$log" 2>&1; then
 		# Go says only this where the time ends in the middle of a call
 		# (https://go.dev/issue/75804); what was found is said, and written down.
 		if ! grep -qx '    context deadline exceeded' "$log" || grep -qE 'Failing input|panic|_test.go:' "$log"; then
+			echo "$name:" >&2
 			tail -n 100 "$log" >&2
 			return 1
 		fi
 	fi
-	echo "$2 of ${1##*caddy-captcha/}: $(grep -oE 'execs: [0-9]+' "$log" | tail -n 1)"
+	if grep 'not built with coverage' "$log" >&2; then
+		return 1 # and so blind
+	fi
+	echo "$name: $(grep -oE 'execs: [0-9]+' "$log" | tail -n 1), $(grep -oE 'new interesting: [0-9]+ \(total: [0-9]+\)' "$log" | tail -n 1)"
 	rm -f "$log"
 }
 
