@@ -66,7 +66,7 @@ func Misconfigured(detail string) *provider.Fault {
 func Throttled(a Answer) *provider.Fault {
 	f := &provider.Fault{Class: provider.Throttled, Err: errors.New("the quota is spent")}
 	if s, err := strconv.Atoi(a.Header.Get("Retry-After")); err == nil && s > 0 {
-		f.RetryAfter = min(time.Duration(s)*time.Second, maxRetryAfter)
+		f.RetryAfter = time.Duration(min(s, int(maxRetryAfter/time.Second))) * time.Second
 	}
 	return f
 }

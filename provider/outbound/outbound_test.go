@@ -128,7 +128,7 @@ func TestProxyD72(t *testing.T) {
 func TestThrottled(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"7": 7 * time.Second, "": 0, "0": 0, "-1": 0, "x": 0, "3600": time.Minute,
-		"99999999999999999999": 0, "Wed, 21 Oct 2015 07:28:00 GMT": 0,
+		"9223372037": time.Minute, "18446744074": time.Minute, "99999999999999999999": 0, "Wed, 21 Oct 2015 07:28:00 GMT": 0,
 	} {
 		f := outbound.Throttled(outbound.Answer{Status: 429, Header: http.Header{"Retry-After": {value}}})
 		if f.Class != provider.Throttled || f.RetryAfter != want {
