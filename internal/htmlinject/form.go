@@ -31,6 +31,9 @@ func (f Form) Target(page *url.URL) (*url.URL, bool) {
 	if action == "" { // the page itself, whatever its base
 		return page, true
 	}
+	if hostless(action) || hostless(clean(f.Base)) {
+		return nil, false
+	}
 	if f.Base != "" {
 		base, err := page.Parse(clean(f.Base))
 		if err != nil || base.Opaque != "" {
@@ -55,4 +58,11 @@ func clean(address string) string {
 		path, rest = address[:i], address[i:]
 	}
 	return strings.ReplaceAll(path, `\`, "/") + rest
+}
+
+// hostless reports whether an address has two slashes before a host and no host
+// there: browsers take the next word for it, however many slashes stand between.
+func hostless(address string) bool {
+	rest, ok := strings.CutPrefix(address, "//")
+	return ok && (rest == "" || strings.IndexByte("/?#", rest[0]) >= 0)
 }

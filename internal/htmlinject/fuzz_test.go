@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -206,4 +207,52 @@ func render(n *html.Node) string {
 	}
 	walk(n, 0)
 	return b.String()
+}
+
+// FuzzTarget resolves the address of a form. Its host is the one that a browser
+// would send the form to, as far as a few lines can tell.
+func FuzzTarget(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"", "/login"}, {"", `\\evil.example\a`}, {"", "/\t/evil.example"}, {"//a@b:80/", "x?y#z"}, {"", "////evil.example"}, {"///evil.example", "x"}, {"", "https:/evil.example"},
+		{"https:evil.example", "x"}, {"", "HTTPS://EXAMPLE.com:443"}, {"", "%2f/evil.example"}, {"data:x", "?"}, {"", "https://example.com@evil.example"}, {"", "//[::1]:80"}, {"http:", "//"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	page, _ := url.Parse("https://example.com/dir/page?q=1")
+	f.Fuzz(func(t *testing.T, base, action string) {
+		target, ok := (Form{Base: base, Action: action}).Target(page)
+		if !ok {
+			return
+		}
+		host := page.Host
+		for _, address := range []string{base, action} {
+			switch h, named := browserHost(address); {
+			case outer(action) == "": // the page itself
+			case strings.ContainsAny(h, "%") || strings.IndexFunc(h, func(r rune) bool { return r >= 0x80 }) >= 0:
+				return // browsers read these in ways of their own
+			case named:
+				host = h
+			}
+		}
+		if !strings.EqualFold(target.Host, host) {
+			t.Fatalf("%q on the base %q goes to %q, not %q", action, base, target.Host, host)
+		}
+	})
+}
+
+// named is an address with a host as browsers read it: any number of slashes and
+// backslashes, the visitor's name, and the host with its port.
+var named = regexp.MustCompile(`^(?:(?i:https?:)[/\\]*|[/\\]{2,})(?:[^/\\?#]*@)?([^/\\?#]*)`)
+
+func browserHost(address string) (string, bool) {
+	m := named.FindStringSubmatch(strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(outer(address)))
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
+// outer is an address without the space around it.
+func outer(address string) string {
+	return strings.TrimFunc(address, func(r rune) bool { return r <= ' ' })
 }

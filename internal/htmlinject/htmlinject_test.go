@@ -114,6 +114,7 @@ func TestTargets(t *testing.T) {
 		{"", " /a\nb ", "https://example.com/ab"}, {"", `\\evil.example\a`, "https://evil.example/a"}, {"", "//evil.example", "https://evil.example"},
 		{"", "/\t/evil.example", "https://evil.example"}, {"", "mailto:a@b.example", ""}, {"", "javascript:alert(1)", ""}, {"", "https:login", ""}, {"", "%zz", ""},
 		{"/other/", "x", "https://example.com/other/x"}, {"/other/", "", "https://example.com/dir/page?q=1"}, {"https://evil.example", "x", "https://evil.example/x"}, {"data:x", "x", ""},
+		{"", "////evil.example", ""}, {"", `\\\\\evil.example/a`, ""}, {"", "//", ""}, {"", "//?a", ""}, {"///evil.example/", "x", ""}, {"", "https:///evil.example", ""}, {"", "/a//b", "https://example.com/a//b"},
 	} {
 		got := ""
 		if u, ok := (Form{Action: c.action, Base: c.base}).Target(page); ok {
