@@ -218,7 +218,7 @@ func (a *answer) document() (*link, []byte, error) {
 	if s == "" {
 		return nil, nil, err
 	}
-	d := a.h.decide(in(s))
+	d := a.h.enforced(in(s))
 	switch d.verb {
 	case verbForward: // this request is not; the next ones are
 		d = tryLater

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-captcha/caddy-captcha/internal/providertest"
 	"github.com/caddy-captcha/caddy-captcha/provider"
 )
@@ -90,6 +92,21 @@ func TestChallengeOfAHangingProviderIsBoundedD50(t *testing.T) {
 	e.wantProblem(r, 403, "token-missing")
 	if !strings.Contains(string(r.body), `"provider":"pow"`) {
 		t.Errorf("%s", r.body)
+	}
+}
+
+// A script that asks for a puzzle meets the outage first: it gets the fallback's, as
+// the answer that it asked for, in every mode.
+func TestPuzzleAtTheBeginningOfAnOutage(t *testing.T) {
+	for _, mode := range []string{"enforce", "signal"} {
+		g := newGateway(t, "geetest")
+		e := serve(t, "captcha /login* {\nmode "+mode+"\n"+g.block(false)+"\nbypass_check passive {\n\ttimeout 200ms\n}\n}\nreverse_proxy {app}")
+		g.Inject(providertest.Hang)
+		r := e.post("/login", "", "", "Captcha-Request", "challenge")
+		if r.StatusCode != 200 || r.Header.Get("Content-Type") != "application/json" || !strings.Contains(string(r.body), `"provider":"pow"`) {
+			t.Errorf("%s: %s %s", mode, r.Status, r.body)
+		}
+		_ = caddy.Stop()
 	}
 }
 

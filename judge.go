@@ -171,3 +171,10 @@ func (h *Handler) decide(f finding) decision {
 	now := time.Now()
 	return decide(h.Mode, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
 }
+
+// enforced is the same in mode enforce, whatever the mode: what a script of ours asks
+// for is answered in signal, too.
+func (h *Handler) enforced(f finding) decision {
+	now := time.Now()
+	return decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+}

@@ -38,7 +38,7 @@ func noBody(w http.ResponseWriter, r *http.Request) bool {
 // answerPuzzle gives a script the challenge that it asked for.
 func (h *Handler) answerPuzzle(w http.ResponseWriter, r *http.Request, now time.Time) error {
 	// the active provider's, as a challenge to a request without a token is
-	d := decide(modeEnforce, h.missing(), h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+	d := h.enforced(h.missing())
 	if d.verb != verbChallenge { // nothing to solve: the request itself is let in, or not
 		d = decision{verb: verbChallenge}
 	}
@@ -60,7 +60,7 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) 
 	if err != nil {
 		return h.fault(w, r, err, now)
 	}
-	d := decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+	d := h.enforced(f)
 	if d.verb == verbForward { // passed, or let in by policy as the request itself would be
 		if err = h.grantOnce(w, r, c, now); err != nil {
 			h.trouble.Warn("no one-time clearance could be signed", zap.Error(err))
