@@ -26,8 +26,7 @@ func call(t *testing.T, method, path, body string) (int, []byte) {
 		}
 		w := httptest.NewRecorder()
 		err := route.Handler.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
-		var api caddy.APIError
-		if errors.As(err, &api) {
+		if api, ok := errors.AsType[caddy.APIError](err); ok {
 			return api.HTTPStatus, []byte(api.Err.Error())
 		}
 		if err != nil {

@@ -162,7 +162,7 @@ func TestEveryProtocolBreaksOffD13D19D29(t *testing.T) {
 		t.Run(proto, func(t *testing.T) {
 			e.http.Transport, e.t, e.http.Timeout = transport, t, 10*time.Second
 			token := e.token("/login")
-			trailing := func(body string, announced ...string) reply {
+			trailing := func(body string) reply {
 				req := e.request("POST", "/login", formType, "")
 				req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), -1
 				req.Trailer = http.Header{"Captcha-Token": {token}, headerStatus: {"passed"}, "X-Sum": {"1"}}

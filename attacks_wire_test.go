@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,7 +31,7 @@ func (e *edge) wire(t *testing.T, text string, half bool) (statuses []int) {
 	for in := bufio.NewReader(conn); ; {
 		resp, err := http.ReadResponse(in, nil)
 		if err != nil {
-			if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 				t.Errorf("no answer and no end to %.200q, after %v", text, statuses)
 			}
 			return statuses
@@ -59,45 +60,45 @@ func (e *edge) wantNothingHidden(t *testing.T, text string, statuses []int) []se
 // server in front and one behind have been seen to disagree.
 var smuggled = func() []smuggling {
 	chunks := fmt.Sprintf("0\r\n\r\n%s", hidden)
-	post := func(path, headers, body string) string {
-		return "POST " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: " + formType + "\r\n" + headers + "\r\n" + body
+	post := func(headers, body string) string {
+		return "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: " + formType + "\r\n" + headers + "\r\n" + body
 	}
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(hidden))
 	return []smuggling{
-		{"D-30 length and chunks", post("/login", "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", chunks), 403},
-		{"D-30 chunks and length", post("/login", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", chunks), 403},
-		{"D-30 two lengths", post("/login", "Content-Length: 0\r\n"+length, hidden), 400},
-		{"D-30 two equal lengths", post("/login", length+length, hidden), 403},
-		{"D-30 list of lengths", post("/login", "Content-Length: 0, 90\r\n", hidden), 400},
-		{"D-30 list of equal lengths", post("/login", "Content-Length: 5, 5\r\n", "a=bcd"+hidden), 400},
-		{"D-30 length with a sign", post("/login", "Content-Length: +5\r\n", "a=bcd"+hidden), 400},
-		{"D-30 negative length", post("/login", "Content-Length: -1\r\n", hidden), 400},
-		{"D-30 length in hex", post("/login", "Content-Length: 0x5\r\n", "a=bcd"+hidden), 400},
-		{"D-30 length with an underscore", post("/login", "Content_Length: 90\r\nContent-Length: 5\r\n", "a=bcd"+hidden), 403},
-		{"D-30 unknown coding", post("/login", "Transfer-Encoding: xchunked\r\n", chunks), 501},
-		{"D-30 two codings", post("/login", "Transfer-Encoding: chunked, identity\r\n", chunks), 501},
-		{"D-30 coding twice", post("/login", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", chunks), 501},
-		{"D-30 coding with a tab", post("/login", "Transfer-Encoding:\tchunked\r\n", chunks), 403},
-		{"D-30 coding with a form feed", post("/login", "Transfer-Encoding: \x0bchunked\r\n", chunks), 400},
-		{"D-30 space before the colon", post("/login", "Transfer-Encoding : chunked\r\n", chunks), 400},
-		{"D-30 folded header", post("/login", "X-Odd: a\r\n Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "a=bcd"+hidden), 403},
+		{"D-30 length and chunks", post("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", chunks), 403},
+		{"D-30 chunks and length", post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", chunks), 403},
+		{"D-30 two lengths", post("Content-Length: 0\r\n"+length, hidden), 400},
+		{"D-30 two equal lengths", post(length+length, hidden), 403},
+		{"D-30 list of lengths", post("Content-Length: 0, 90\r\n", hidden), 400},
+		{"D-30 list of equal lengths", post("Content-Length: 5, 5\r\n", "a=bcd"+hidden), 400},
+		{"D-30 length with a sign", post("Content-Length: +5\r\n", "a=bcd"+hidden), 400},
+		{"D-30 negative length", post("Content-Length: -1\r\n", hidden), 400},
+		{"D-30 length in hex", post("Content-Length: 0x5\r\n", "a=bcd"+hidden), 400},
+		{"D-30 length with an underscore", post("Content_Length: 90\r\nContent-Length: 5\r\n", "a=bcd"+hidden), 403},
+		{"D-30 unknown coding", post("Transfer-Encoding: xchunked\r\n", chunks), 501},
+		{"D-30 two codings", post("Transfer-Encoding: chunked, identity\r\n", chunks), 501},
+		{"D-30 coding twice", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", chunks), 501},
+		{"D-30 coding with a tab", post("Transfer-Encoding:\tchunked\r\n", chunks), 403},
+		{"D-30 coding with a form feed", post("Transfer-Encoding: \x0bchunked\r\n", chunks), 400},
+		{"D-30 space before the colon", post("Transfer-Encoding : chunked\r\n", chunks), 400},
+		{"D-30 folded header", post("X-Odd: a\r\n Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "a=bcd"+hidden), 403},
 		{"D-30 folded first header", "POST /login HTTP/1.1\r\n Host: 127.0.0.1\r\n\r\n" + hidden, 400},
-		{"D-30 header without a name", post("/login", ": x\r\nContent-Length: 5\r\n", "a=bcd"+hidden), 400},
-		{"D-30 NUL in a header", post("/login", "X-Odd: a\x00b\r\nContent-Length: 5\r\n", "a=bcd"+hidden), 400},
-		{"D-30 chunk extension", post("/login", "Transfer-Encoding: chunked\r\n", "5;a=\"\r\n\"\r\na=bcd\r\n"+chunks), 400},
-		{"D-30 chunk size with a sign", post("/login", "Transfer-Encoding: chunked\r\n", "+5\r\na=bcd\r\n"+chunks), 400},
-		{"D-30 chunk size in hex", post("/login", "Transfer-Encoding: chunked\r\n", "0x5\r\na=bcd\r\n"+chunks), 400},
-		{"D-30 chunk size beyond 64 bits", post("/login", "Transfer-Encoding: chunked\r\n", "10000000000000005\r\na=bcd\r\n"+chunks), 400},
-		{"D-30 chunk longer than it says", post("/login", "Transfer-Encoding: chunked\r\n", "3\r\na=bcd\r\n"+chunks), 400},
-		{"D-30 body that waits for 100", post("/login", "Expect: 100-continue\r\n"+length, hidden), 100},
-		{"D-30 unread body that waits for 100", strings.Replace(post("/login", "Expect: 100-continue\r\n"+length, hidden), formType, "text/plain", 1), 403},
-		{"D-30 unread body of a type that is not parsed", strings.Replace(post("/login", length, hidden), formType, "text/plain", 1), 403},
-		{"D-30 unread body of a bad redemption", post("/login", "Captcha-Redeem: 1\r\n"+length, hidden), 400},
-		{"D-30 no body for a puzzle", post("/login", "Captcha-Request: challenge\r\nTransfer-Encoding: chunked\r\n", chunks), 200},
-		{"D-30 body for a puzzle", post("/login", "Captcha-Request: challenge\r\n"+length, hidden), 403},
+		{"D-30 header without a name", post(": x\r\nContent-Length: 5\r\n", "a=bcd"+hidden), 400},
+		{"D-30 NUL in a header", post("X-Odd: a\x00b\r\nContent-Length: 5\r\n", "a=bcd"+hidden), 400},
+		{"D-30 chunk extension", post("Transfer-Encoding: chunked\r\n", "5;a=\"\r\n\"\r\na=bcd\r\n"+chunks), 400},
+		{"D-30 chunk size with a sign", post("Transfer-Encoding: chunked\r\n", "+5\r\na=bcd\r\n"+chunks), 400},
+		{"D-30 chunk size in hex", post("Transfer-Encoding: chunked\r\n", "0x5\r\na=bcd\r\n"+chunks), 400},
+		{"D-30 chunk size beyond 64 bits", post("Transfer-Encoding: chunked\r\n", "10000000000000005\r\na=bcd\r\n"+chunks), 400},
+		{"D-30 chunk longer than it says", post("Transfer-Encoding: chunked\r\n", "3\r\na=bcd\r\n"+chunks), 400},
+		{"D-30 body that waits for 100", post("Expect: 100-continue\r\n"+length, hidden), 100},
+		{"D-30 unread body that waits for 100", strings.Replace(post("Expect: 100-continue\r\n"+length, hidden), formType, "text/plain", 1), 403},
+		{"D-30 unread body of a type that is not parsed", strings.Replace(post(length, hidden), formType, "text/plain", 1), 403},
+		{"D-30 unread body of a bad redemption", post("Captcha-Redeem: 1\r\n"+length, hidden), 400},
+		{"D-30 no body for a puzzle", post("Captcha-Request: challenge\r\nTransfer-Encoding: chunked\r\n", chunks), 200},
+		{"D-30 body for a puzzle", post("Captcha-Request: challenge\r\n"+length, hidden), 403},
 		{"D-30 GET with a body", "GET /login HTTP/1.1\r\nHost: 127.0.0.1\r\n" + length + "\r\n" + hidden, 200},
 		{"D-30 GET with length and chunks", "GET /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, 200},
-		{"D-30 HTTP/1.0 with chunks", strings.Replace(post("/login", "Transfer-Encoding: chunked\r\n", chunks), "HTTP/1.1", "HTTP/1.0", 1), 403},
+		{"D-30 HTTP/1.0 with chunks", strings.Replace(post("Transfer-Encoding: chunked\r\n", chunks), "HTTP/1.1", "HTTP/1.0", 1), 403},
 		{"D-30 two hosts", "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n" + hidden, 400},
 		{"D-30 absolute form with another host", "POST http://127.0.0.1/login HTTP/1.1\r\nHost: elsewhere.test\r\nContent-Length: 0\r\n\r\n" + hidden, 403},
 		{"D-30 absolute form of a host not ours", "POST http://elsewhere.test/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n" + hidden, 200},

@@ -56,7 +56,7 @@ func wrapperOf(deferred reflect.Value) *caddyhttp.ResponseWriterWrapper {
 	if !f.IsValid() || !f.CanSet() {
 		return nil
 	}
-	w, _ := f.Interface().(*caddyhttp.ResponseWriterWrapper)
+	w, _ := reflect.TypeAssert[*caddyhttp.ResponseWriterWrapper](f)
 	return w
 }
 

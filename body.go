@@ -220,6 +220,6 @@ func tempFile() (*os.File, error) {
 func discard(file *os.File) {
 	_ = file.Close()
 	if runtime.GOOS == "windows" {
-		_ = os.Remove(file.Name())
+		_ = os.Remove(file.Name()) //nolint:gosec // our own temporary file
 	}
 }

@@ -291,8 +291,7 @@ func (h *health) probeOnce() bool {
 
 // classOf is the class of what prevented an answer.
 func classOf(err error) provider.Class {
-	var fault *provider.Fault
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*provider.Fault](err); ok {
 		return fault.Class
 	}
 	return provider.Unavailable

@@ -114,9 +114,9 @@ func chainSite(t *testing.T, options string) string {
 	reverse_proxy {app}`
 }
 
-func (e *edge) fake(token string, headers ...string) reply {
+func (e *edge) fake(token string) reply {
 	e.t.Helper()
-	return e.post("/login", formType, url.Values{"fake-token": {token}}.Encode(), headers...)
+	return e.post("/login", formType, url.Values{"fake-token": {token}}.Encode())
 }
 
 func TestOutageStepsDownToTheFallbackD84(t *testing.T) {

@@ -303,8 +303,9 @@ func (a *answer) send(body []byte) error {
 	drain(a.w, a.r)
 	a.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	a.w.WriteHeader(a.status)
-	_, err := a.w.Write(body)
-	if err != nil { // the client went away; the status is sent
+	_, err := a.w.Write(body) //nolint:gosec // html/template or encoding/json made it
+	if err != nil {
+		// the client went away; the status is sent
 		a.h.logger.Debug("writing an answer failed", zap.Error(err))
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -62,9 +63,7 @@ func (l *lane) post(id string, token url.Values) (status int, p problem) {
 	l.gate.RLock()
 	defer l.gate.RUnlock()
 	form := url.Values{"id": {id}, "comment": {"precious"}}
-	for k, v := range token {
-		form[k] = v
-	}
+	maps.Copy(form, token)
 	req, _ := http.NewRequest("POST", l.e.url+"/"+l.name, strings.NewReader(form.Encode()))
 	req.Header.Set("Content-Type", formType)
 	resp, err := l.e.http.Do(req)

@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +27,7 @@ func TestDeadline(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if d.Err() != context.DeadlineExceeded || child.Err() != context.DeadlineExceeded {
+		if !errors.Is(d.Err(), context.DeadlineExceeded) || !errors.Is(child.Err(), context.DeadlineExceeded) {
 			t.Errorf("a minute later: %v, %v", d.Err(), child.Err())
 		}
 		d.end()
@@ -37,12 +38,12 @@ func TestDeadlineWithoutWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := withDeadline(t.Context(), time.Now().Add(time.Minute))
 		time.Sleep(time.Minute)
-		if late.Err() != context.DeadlineExceeded {
+		if !errors.Is(late.Err(), context.DeadlineExceeded) {
 			t.Errorf("a minute later: %v", late.Err())
 		}
 		over := withDeadline(t.Context(), time.Now().Add(time.Minute))
 		over.end()
-		if over.Err() != context.Canceled {
+		if !errors.Is(over.Err(), context.Canceled) {
 			t.Errorf("after its end: %v", over.Err())
 		}
 		select {
@@ -54,7 +55,7 @@ func TestDeadlineWithoutWaiting(t *testing.T) {
 		done := waiting.Done()
 		waiting.end()
 		<-done
-		if waiting.Err() != context.Canceled {
+		if !errors.Is(waiting.Err(), context.Canceled) {
 			t.Errorf("after its end: %v", waiting.Err())
 		}
 	})

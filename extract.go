@@ -249,7 +249,7 @@ func (s *search) more() error {
 // memory whole: its room is taken as it comes.
 func (s *search) scan(p []byte) error {
 	if s.scanErr != nil || len(p) == 0 {
-		return nil
+		return nil //nolint:nilerr // the caller looks at scanErr
 	}
 	_, s.scanErr = s.scanner.Write(p)
 	if !s.sealFollows() {

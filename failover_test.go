@@ -1,6 +1,7 @@
 package captcha
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -17,7 +18,7 @@ func TestDecisionsOfEverySituation(t *testing.T) {
 				p := policy{actions: map[situation]action{s: a}, grace: defaultGrace}
 				d := decide(modeEnforce, in(s), p, standing{}, hasFallback, now)
 				permitted := s.check(a) == nil
-				if permitted != (a == r.standard || contains(r.others, a)) {
+				if permitted != (a == r.standard || slices.Contains(r.others, a)) {
 					t.Errorf("%s %s: permitted %v", s, a, permitted)
 				}
 				if !permitted {
@@ -41,15 +42,6 @@ func TestDecisionsOfEverySituation(t *testing.T) {
 			t.Errorf("%s allow is accepted", s)
 		}
 	}
-}
-
-func contains(list []action, a action) bool {
-	for _, x := range list {
-		if x == a {
-			return true
-		}
-	}
-	return false
 }
 
 func TestPolicyOverTimeD48(t *testing.T) {

@@ -30,7 +30,7 @@ var caddyBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	name := filepath.Join(dir, "caddy")
-	out, err := exec.Command("go", "build", "-race", "-o", name, "./cmd/caddy").CombinedOutput() //nolint:gosec // a test
+	out, err := exec.Command("go", "build", "-race", "-o", name, "./cmd/caddy").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
@@ -40,7 +40,7 @@ var caddyBinary = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if name, err := caddyBinary(); fleetWasBuilt.Load() && err == nil {
-		os.RemoveAll(filepath.Dir(name))
+		_ = os.RemoveAll(filepath.Dir(name))
 	}
 	os.Exit(code)
 }
@@ -182,7 +182,8 @@ func (n *caddyNode) status() (s nodeStatus, err error) {
 		return s, err
 	}
 	defer resp.Body.Close()
-	return s, json.NewDecoder(resp.Body).Decode(&s)
+	err = json.NewDecoder(resp.Body).Decode(&s)
+	return s, err
 }
 
 // state is that of the provider elsewhere.

@@ -51,7 +51,7 @@ func fromEnv(name string, standard int) int {
 
 // faults are what happens under load.
 func (f *fleetOf) faults() map[string]func(t *testing.T) {
-	wait := func() { time.Sleep(span()) } //nolint:gocritic // how long the load lasts
+	wait := func() { time.Sleep(span()) } // how long the load lasts
 	return map[string]func(t *testing.T){
 		"redis killed": func(*testing.T) {
 			f.redis.Kill()
@@ -100,7 +100,7 @@ func (f *fleetOf) faults() map[string]func(t *testing.T) {
 						t.Errorf("reload %d: %v", i, err)
 					}
 				}
-				time.Sleep(time.Second) //nolint:gocritic // one a second
+				time.Sleep(time.Second) // one a second
 			}
 		},
 	}
@@ -169,7 +169,7 @@ func (f *fleetOf) testRace(t *testing.T) {
 func (f *fleetOf) testOutage(t *testing.T) {
 	fleettest.Until(t, "the provider to be up everywhere", time.Minute, func() bool { return f.all("up") })
 	before := f.provider.calls.Load()
-	time.Sleep(6 * time.Second) //nolint:gocritic // polls of three intervals
+	time.Sleep(6 * time.Second) // polls of three intervals
 	if n := f.provider.calls.Load() - before; n > 6 {
 		t.Errorf("%d probes in three intervals: more than one node polls", n)
 	}

@@ -27,7 +27,7 @@ func scriptHash(t *testing.T, page string) string {
 // not, and of the page itself let the script run, and nothing else.
 func TestInjectPolicies(t *testing.T) {
 	const meta = `<meta http-equiv="Content-Security-Policy" content="default-src &#39;self&#39;">`
-	page := pageHead[:strings.Index(pageHead, "<title>")] + meta + "<title>" + pageHead[strings.Index(pageHead, "<title>")+7:] + pageTail
+	page := strings.Replace(pageHead, "<title>", meta+"<title>", 1) + pageTail
 	const headers = `captcha /login*
 	captcha_inject
 	header /plain Content-Security-Policy "default-src 'self'"

@@ -74,7 +74,7 @@ func TestInjectHTTP2(t *testing.T) {
 	if r.ProtoMajor != 2 || r.StatusCode != 200 {
 		t.Fatal(r.Proto, r.Status, r.Header)
 	}
-	wantInjected(t, string(r.body), page, 1)
+	wantInjected(t, string(r.body), page)
 }
 
 var errFailing = errors.New("it failed")
@@ -110,7 +110,7 @@ func TestInjectErrors(t *testing.T) {
 		if !errors.As(err, &own) || own.StatusCode != http.StatusTeapot || !errors.Is(err, errFailing) {
 			t.Errorf("%s: %v", path, err)
 		}
-		if _, plain := err.(caddyhttp.HandlerError); !plain {
+		if _, plain := err.(caddyhttp.HandlerError); !plain { //nolint:errorlint // Caddy does not look further
 			t.Errorf("%s: %T: Caddy only knows the error itself", path, err)
 		}
 		if r.Header.Get("If-None-Match") == "" {

@@ -256,7 +256,7 @@ func (w *injectWriter) begin() error {
 	if len(first) == 0 {
 		return nil
 	}
-	_, err := w.ResponseWriter.Write(first)
+	_, err := w.ResponseWriter.Write(first) //nolint:gosec // the app's own page
 	return err
 }
 

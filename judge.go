@@ -149,7 +149,7 @@ func (h *Handler) judgePage(r *http.Request, fd found, f finding, now time.Time)
 		h.trouble.Warn("a challenge page's form cannot be opened; the visitor is asked to try again", zap.Error(err))
 		return refused(http.StatusServiceUnavailable, reasonTryAgain), found{body: fd.body}, nil
 	case err != nil || !c.returns() && !fd.none() && !fd.blocked:
-		return bad, found{body: fd.body}, nil
+		return bad, found{body: fd.body}, nil //nolint:nilerr // the finding says it
 	}
 	fd.page = c
 	if c.Scope != h.scope { // the directive was changed while the page was open

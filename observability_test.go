@@ -122,7 +122,7 @@ func TestObservabilityNames(t *testing.T) {
 			}
 		}
 		for _, m := range group.FindAllStringSubmatch(text, -1) {
-			for _, l := range strings.Split(m[1], ",") {
+			for l := range strings.SplitSeq(m[1], ",") {
 				if l = strings.TrimSpace(l); !labels[l] {
 					t.Errorf("no metric has a label %s: %s", l, text)
 				}
@@ -149,7 +149,7 @@ func TestAlertsHaveARunbook(t *testing.T) {
 	}
 	alerts := strings.Split(readText(t, observability+"alerts.yml"), "- alert: ")[1:]
 	tested := readText(t, observability+"alerts_test.yml") + readText(t, observability+"alerts_day_test.yml")
-	runbook := regexp.MustCompile(`runbook_url: https://github.com/caddy-captcha/caddy-captcha/blob/main/docs/operations\.md#([a-z-]+)\n`)
+	runbook := regexp.MustCompile(`runbook_url: https://github\.com/caddy-captcha/caddy-captcha/blob/main/docs/operations\.md#([a-z-]+)\n`)
 	severity := regexp.MustCompile(`severity: (warning|critical)\n`)
 	if len(alerts) < 10 {
 		t.Errorf("only %d alerts were found", len(alerts))
@@ -157,7 +157,7 @@ func TestAlertsHaveARunbook(t *testing.T) {
 	for _, alert := range alerts {
 		name, rest, _ := strings.Cut(alert, "\n")
 		m := runbook.FindStringSubmatch(rest)
-		if m == nil || !headings[m[1]] || !severity.MatchString(rest) || !strings.Contains(rest, "summary: ") {
+		if len(m) == 0 || !headings[m[1]] || !severity.MatchString(rest) || !strings.Contains(rest, "summary: ") {
 			t.Errorf("%s lacks a runbook, a severity or a summary", name)
 		}
 		if !strings.Contains(tested, "alertname: "+name+"\n        exp_alerts:\n") {
@@ -281,7 +281,7 @@ func TestNotifyScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	fmt.Fprintln(log, `{"msg":"of old"}`)
 	cmd := exec.CommandContext(t.Context(), "sh", observability+"notify.sh", file)
 	cmd.Env = append(os.Environ(), "WEBHOOK="+hook.URL)

@@ -1,6 +1,9 @@
 package captcha
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // outage is a span in which a provider was confirmed down.
 type outage struct {
@@ -146,8 +149,8 @@ func (h *health) standing(now time.Time) standing {
 			break
 		}
 	}
-	for i := len(h.outages) - 1; i >= 0; i-- {
-		if o := h.outages[i]; !o.Drill {
+	for _, o := range slices.Backward(h.outages) {
+		if !o.Drill {
 			if s.lastEnd = o.End; o.End.IsZero() {
 				s.lastEnd = now
 			}

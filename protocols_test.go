@@ -29,7 +29,7 @@ func TestAbortRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e.http.Transport = transport
 			body, hold := io.Pipe()
-			defer hold.Close()
+			defer func() { _ = hold.Close() }()
 			req := e.request("POST", "/abort", "", "")
 			req.Body, req.ContentLength = body, -1
 			resp, err := e.http.Do(req)

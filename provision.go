@@ -20,7 +20,7 @@ import (
 
 const (
 	defaultProvider      = "pow"
-	defaultTokenHeader   = "Captcha-Token"
+	defaultTokenHeader   = "Captcha-Token" //nolint:gosec // a header's name
 	defaultMaxBuffer     = 64 << 10
 	defaultMaxBody       = 10 << 20
 	defaultMaxReplay     = 1 << 20
@@ -204,7 +204,7 @@ func (h *Handler) loadTemplate() (*web.Template, error) {
 	if err := placeholder.Resolve("challenge template", &name); err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(name)
+	text, err := os.ReadFile(name) //nolint:gosec // the operator's own file
 	if err != nil {
 		return nil, fmt.Errorf("challenge template: %w", err)
 	}

@@ -57,7 +57,7 @@ func TestIdleDirectiveIsSmall(t *testing.T) {
 		runtime.GC() // what a finalizer has kept
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc) //nolint:gosec // no machine has so much
+		return int64(m.HeapAlloc)
 	}
 	directive := func(i int) string { return fmt.Sprintf("captcha /form-%d* {\n\tprovider pow\n}\n", i) }
 	e := serve(t, directive(0)+"respond ok")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -144,9 +145,7 @@ func (c *carried) restore(r *http.Request) {
 			delete(r.Header, name)
 		}
 	}
-	for name, values := range c.Header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, c.Header)
 	if method, _ := original(r); method != c.Method { // else it is the app's, rewritten or not
 		r.Method = c.Method
 	}

@@ -101,7 +101,7 @@ func TestUsesAreCountedOverTheFleet(t *testing.T) {
 	e, redis, _ := withRedis(t, failureLocal, "captcha /login* {\n\tprovider pow {\n\t\tdifficulty 1000\n\t}\n\tclearance 1h {\n\t\tuses 3\n\t}\n}\nreverse_proxy {app}")
 	r := e.form("/login", e.token("/login"))
 	e.wantForwarded(r)
-	cookie := strings.Split(r.Header.Get("Set-Cookie"), ";")[0]
+	cookie, _, _ := strings.Cut(r.Header.Get("Set-Cookie"), ";")
 	for i := range 5 {
 		if r := e.post("/login", formType, "a=1", "Cookie", cookie); (r.StatusCode == 200) != (i < 3) {
 			t.Errorf("use %d: %s", i+1, r.Status)

@@ -101,13 +101,13 @@ func (s *server) await(ctx context.Context, addr string) error {
 		}
 		select {
 		case <-s.exited:
-			return fmt.Errorf("Caddy has ended: %v", s.cmd.ProcessState)
+			return fmt.Errorf("this Caddy has ended: %v", s.cmd.ProcessState)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("Caddy does not answer on %s", addr)
+	return fmt.Errorf("no answer on %s", addr)
 }
 
 func (s *server) stop() {

@@ -71,9 +71,9 @@ func caseNames() []string {
 	return names
 }
 
-// loads returns a load for both servers.
-func (b *bench) loads(plain, ours *server, plainAddr, oursAddr string, plainStatus, oursStatus int) (p, o *load, err error) {
-	if p, err = newLoad(plain, plainAddr, b.connections, plainStatus); err != nil {
+// loads returns a load for both servers; the plain one answers with 200.
+func (b *bench) loads(plain, ours *server, plainAddr, oursAddr string, oursStatus int) (p, o *load, err error) {
+	if p, err = newLoad(plain, plainAddr, b.connections, 200); err != nil {
 		return nil, nil, err
 	}
 	if o, err = newLoad(ours, oursAddr, b.connections, oursStatus); err != nil {
@@ -85,7 +85,7 @@ func (b *bench) loads(plain, ours *server, plainAddr, oursAddr string, plainStat
 
 func get(path string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
 	return func(_ context.Context, b *bench, _ int, plain, ours *server) (*load, *load, error) {
-		p, o, err := b.loads(plain, ours, plain.proxy, ours.proxy, 200, 200)
+		p, o, err := b.loads(plain, ours, plain.proxy, ours.proxy, 200)
 		if err == nil {
 			p.request = request("GET", plain.proxy, path, "", acceptHTML, "", "")
 			o.request = request("GET", ours.proxy, path, "", acceptHTML, "", "")
@@ -105,7 +105,7 @@ func cleared(method, body string) func(context.Context, *bench, int, *server, *s
 		if err != nil {
 			return nil, nil, err
 		}
-		p, o, err := b.loads(plain, ours, plain.cleared, ours.cleared, 200, 200)
+		p, o, err := b.loads(plain, ours, plain.cleared, ours.cleared, 200)
 		if err == nil {
 			p.request = request(method, plain.cleared, "/form", cookie, acceptHTML, kind, body)
 			o.request = request(method, ours.cleared, "/form", cookie, acceptHTML, kind, body)
@@ -145,7 +145,7 @@ func (b *bench) tokenPost(ctx context.Context, rounds int, plain, ours *server, 
 		return nil, nil, err
 	}
 	fmt.Fprintf(os.Stderr, "  %d tokens in %v\n", len(list), time.Since(begin).Round(time.Second/10))
-	p, o, err := b.loads(plain, ours, plainAddr, oursAddr, 200, 200)
+	p, o, err := b.loads(plain, ours, plainAddr, oursAddr, 200)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -173,7 +173,7 @@ func answerOfOurs(file, accept string) func(context.Context, *bench, int, *serve
 			return nil, nil, err
 		}
 		fmt.Fprintf(os.Stderr, "  %d bytes\n", len(body))
-		p, o, err := b.loads(plain, ours, plain.files, ours.proxy, 200, 403)
+		p, o, err := b.loads(plain, ours, plain.files, ours.proxy, 403)
 		if err == nil {
 			p.request = request("GET", plain.files, "/"+file, "", accept, "", "")
 			o.request = post

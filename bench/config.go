@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // What stands in front of the reverse proxies. Tokens are few hashes, which
@@ -58,7 +59,7 @@ func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, 
 		first, second, third, inject = captchaLines, clearedLines, outageLines, captchaLines+"\n\tcaptcha_inject"
 	}
 	proxy, files := "reverse_proxy "+b.upstream.addr, "root "+b.www()+"\n\tfile_server"
-	sites := ""
+	var sites strings.Builder
 	for _, site := range []struct{ addr, first, then string }{
 		{s.proxy, first, proxy},
 		{s.cleared, second, proxy},
@@ -68,7 +69,7 @@ func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, 
 		{s.through, inject, proxy},
 		{s.shaped, "\n\ttemplates", files},
 	} {
-		sites += fmt.Sprintf("http://%s {%s\n\t%s\n}\n", site.addr, site.first, site.then)
+		fmt.Fprintf(&sites, "http://%s {%s\n\t%s\n}\n", site.addr, site.first, site.then)
 	}
-	return s, b.launch(ctx, s, name, sites, s.files, b.profile != "")
+	return s, b.launch(ctx, s, name, sites.String(), s.files, b.profile != "")
 }

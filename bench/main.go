@@ -57,18 +57,22 @@ func init() {
 }
 
 func main() {
-	o, err := parseFlags()
-	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-		defer stop()
-		ctx, cancel := context.WithTimeout(ctx, o.timeout)
-		defer cancel()
-		err = run(ctx, o)
-	}
-	if err != nil {
+	if err := benchmark(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func benchmark() error {
+	o, err := parseFlags()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	return run(ctx, o)
 }
 
 func parseFlags() (options, error) {
@@ -105,12 +109,13 @@ func parseFlags() (options, error) {
 	case o.tokens < o.rounds:
 		return o, errors.New("tokens must be at least as many as rounds")
 	}
-	for _, name := range strings.Split(o.only, ",") {
+	for name := range strings.SplitSeq(o.only, ",") {
 		if o.only != "" && !slices.Contains(caseNames(), name) {
 			return o, fmt.Errorf("-only: there is no case %q; there are %s", name, strings.Join(caseNames(), ", "))
 		}
 	}
-	return o, o.parseOther()
+	err := o.parseOther()
+	return o, err
 }
 
 func run(ctx context.Context, o options) error {
@@ -118,7 +123,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	describe(o)
 	if o.caddy == "" {
 		o.caddy = filepath.Join(dir, "caddy")

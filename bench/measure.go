@@ -59,7 +59,7 @@ func (b *bench) generation(ctx context.Context, r *result, rounds int, oursFirst
 		if err != nil {
 			return err
 		}
-		defer s.stop()
+		defer s.stop() //nolint:gocritic // both, when both are measured
 		servers[name] = s
 	}
 	plain, ours := servers["plain"], servers["captcha"]

@@ -113,7 +113,7 @@ func withHeader(request []byte, line string) []byte {
 	head, body, _ := bytes.Cut(request, []byte("\r\n\r\n"))
 	name, _, _ := strings.Cut(line, ":")
 	var lines []string
-	for _, have := range strings.Split(string(head), "\r\n") {
+	for have := range strings.SplitSeq(string(head), "\r\n") {
 		if other, _, _ := strings.Cut(have, ":"); !strings.EqualFold(other, name) {
 			lines = append(lines, have)
 		}

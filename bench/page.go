@@ -27,7 +27,7 @@ func page(plainSite, oursSite func(*server) string) func(context.Context, *bench
 		if err := os.WriteFile(filepath.Join(b.www(), pagePath), []byte(pageText), 0o644); err != nil {
 			return nil, nil, err
 		}
-		p, o, err := b.loads(plain, ours, plainSite(plain), oursSite(ours), 200, 200)
+		p, o, err := b.loads(plain, ours, plainSite(plain), oursSite(ours), 200)
 		if err == nil {
 			p.request = request("GET", plainSite(plain), pagePath, "", acceptHTML, "", "")
 			o.request = request("GET", oursSite(ours), pagePath, "", acceptHTML, "", "")

@@ -105,7 +105,7 @@ func visit(ctx context.Context, addr string, n int, captcha bool) error {
 			{request("POST", host, "/form", "", acceptHTML, urlencoded, form("")), answer},
 		} {
 			if status, err := c.do(ask.request); err != nil || status != ask.want {
-				return fmt.Errorf("%s: status %d instead of %d, %v", host, status, ask.want, err)
+				return fmt.Errorf("%s: status %d instead of %d, %v", host, status, ask.want, err) //nolint:errorlint // err may be nil
 			}
 		}
 	}

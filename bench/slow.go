@@ -137,10 +137,10 @@ func (b *bench) slowUploads(ctx context.Context, n int, kind slowKind, lines, na
 	if err != nil {
 		return got, err
 	}
-	if err := trickle(ctx, uploads); err != nil {
-		return got, err
+	if err = trickle(ctx, uploads); err == nil {
+		got.coming, err = s.peak()
 	}
-	if got.coming, err = s.peak(); err != nil {
+	if err != nil {
 		return got, err
 	}
 	if got.files, err = s.temporaryFiles(); err != nil {

@@ -44,7 +44,7 @@ func TestSlowForm(t *testing.T) {
 
 func TestTopLine(t *testing.T) {
 	m := topLine.FindStringSubmatch("     0.50s  1.20% 61.48%      2.10s  5.04%  net/http.(*conn).serve")
-	if m == nil || m[1] != "1.20%" || m[2] != "5.04%" || m[3] != "net/http.(*conn).serve" {
+	if len(m) == 0 || m[1] != "1.20%" || m[2] != "5.04%" || m[3] != "net/http.(*conn).serve" {
 		t.Errorf("%q", m)
 	}
 	if topLine.MatchString("      flat  flat%   sum%        cum   cum%") {

@@ -20,7 +20,7 @@ func spentTokens(ctx context.Context, _ *bench) (figure, error) {
 	out, err := cmd.CombinedOutput()
 	m := perMillion.FindSubmatch(out)
 	if err != nil || m == nil {
-		return figure{}, fmt.Errorf("go %v: %v: %s", cmd.Args[1:], err, out)
+		return figure{}, fmt.Errorf("go %v: %w: %s", cmd.Args[1:], err, out)
 	}
 	value, err := strconv.ParseFloat(string(m[1]), 64)
 	return figure{

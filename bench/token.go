@@ -60,7 +60,7 @@ func token(ctx context.Context, addr string) (string, error) {
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(body, &doc) != nil {
-		return "", fmt.Errorf("no puzzle: %s %v %s", resp.Status, err, body)
+		return "", fmt.Errorf("no puzzle: %s %v %s", resp.Status, err, body) //nolint:errorlint // err may be nil
 	}
 	c := doc.Challenge
 	want, err := hex.DecodeString(c.Challenge)

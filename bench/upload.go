@@ -79,8 +79,11 @@ func upload(s *server, token string, mb int) (sample, error) {
 		return sample{}, err
 	}
 	status, err := c.answer()
-	if err != nil || status != 200 {
-		return sample{}, fmt.Errorf("upload: status %d, %v", status, err)
+	if err != nil {
+		return sample{}, fmt.Errorf("upload: %w", err)
+	}
+	if status != 200 {
+		return sample{}, fmt.Errorf("upload: status %d", status)
 	}
 	took := time.Since(begin)
 	after, err := s.cpu()

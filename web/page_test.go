@@ -82,8 +82,8 @@ func TestSize(t *testing.T) {
 			r, _ := render(t, p)
 			var b bytes.Buffer
 			w := gzip.NewWriter(&b)
-			w.Write(r.HTML)
-			w.Close()
+			_, _ = w.Write(r.HTML)
+			_ = w.Close()
 			if b.Len() > limit {
 				t.Errorf("%s in %s: %d bytes gzipped", name, l.tag, b.Len())
 			}
@@ -110,7 +110,7 @@ func TestCSPD80(t *testing.T) {
 	for name, p := range variants() {
 		r, html := render(t, p)
 		nonce := regexp.MustCompile(`style-src 'nonce-([\w-]{22})'`).FindStringSubmatch(r.CSP)
-		if nonce == nil || seen[nonce[1]] {
+		if len(nonce) == 0 || seen[nonce[1]] {
 			t.Fatalf("%s: no fresh nonce in %q", name, r.CSP)
 		}
 		seen[nonce[1]] = true
@@ -186,7 +186,9 @@ func checkData(t *testing.T, html string, p Page) {
 		t.Fatalf("%v in %s", err, m[1])
 	}
 	var want challenge
-	json.Unmarshal(p.Challenge, &want)
+	if err := json.Unmarshal(p.Challenge, &want); err != nil {
+		t.Fatal(err)
+	}
 	if data.Challenge != want || data.Kind != p.Kind.String() {
 		t.Errorf("the script gets %+v", data)
 	}

@@ -51,7 +51,7 @@ func readWidgetData(t *testing.T, html string) (data widgetData) {
 }
 
 func TestWidget(t *testing.T) {
-	for kind := Submit; kind < Stop; kind++ {
+	for kind := range Stop {
 		for _, l := range locales {
 			p := widgetPage(kind)
 			p.AcceptLanguage = l.tag
@@ -214,7 +214,7 @@ func TestHostileWidgetD75(t *testing.T) {
 	for _, evil := range []string{
 		`</script><script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, "\u2028\u2029</title>", `<!--<script>`, "\x00\xff", `\u003c/script\u003e`,
 	} {
-		for kind := Submit; kind < Stop; kind++ {
+		for kind := range Stop {
 			p := widgetPage(kind)
 			_, plain := render(t, p)
 			p.Widget.SiteKey, p.Widget.Script = evil, "https://example.net/?"+strings.Map(func(r rune) rune {
@@ -253,15 +253,15 @@ func TestWidgetInOwnTemplate(t *testing.T) {
 
 func TestWidgetSize(t *testing.T) {
 	largest := 0
-	for kind := Submit; kind < Stop; kind++ {
+	for kind := range Stop {
 		for _, l := range locales {
 			p := widgetPage(kind)
 			p.AcceptLanguage = l.tag
 			r, _ := render(t, p)
 			var b bytes.Buffer
 			w := gzip.NewWriter(&b)
-			w.Write(r.HTML)
-			w.Close()
+			_, _ = w.Write(r.HTML)
+			_ = w.Close()
 			largest = max(largest, b.Len())
 		}
 	}

@@ -187,7 +187,7 @@ func (b browser) sources(what string) map[string]bool {
 		rest = "default-src"
 	}
 	for _, name := range append([]string{what}, strings.Fields(rest)...) {
-		for _, directive := range strings.Split(string(b), ";") {
+		for directive := range strings.SplitSeq(string(b), ";") {
 			words := strings.Fields(strings.ToLower(directive))
 			if len(words) == 0 || words[0] != name {
 				continue

@@ -1,6 +1,7 @@
 package formtoken
 
 import (
+	"errors"
 	"mime"
 	"strings"
 	"testing"
@@ -92,7 +93,7 @@ func multi(boundary string) Format { return Format{Kind: Multipart, Boundary: bo
 func TestParseContentType(t *testing.T) {
 	for _, r := range contentTypes {
 		format, err := ParseContentType([]string{r.header}, nil)
-		if format != r.format || err != r.err {
+		if format != r.format || !errors.Is(err, r.err) {
 			t.Errorf("%s: %+v, %v; want %+v, %v", r.header, format, err, r.format, r.err)
 		}
 	}
@@ -116,7 +117,7 @@ func TestContentTypeAndEncodingFields(t *testing.T) {
 		{[]string{form}, []string{"identity,deflate"}, None, ErrUnsupported},
 	}
 	for _, r := range rows {
-		if format, err := ParseContentType(r.types, r.codings); format.Kind != r.kind || err != r.err {
+		if format, err := ParseContentType(r.types, r.codings); format.Kind != r.kind || !errors.Is(err, r.err) {
 			t.Errorf("%q %q: %v %v", r.types, r.codings, format.Kind, err)
 		}
 	}

@@ -24,7 +24,7 @@ func newPaths(names *nameSet) *jsNode {
 	for i := range names.fields {
 		f := &names.fields[i]
 		node := root
-		for _, name := range strings.Split(f.name, ".") {
+		for name := range strings.SplitSeq(f.name, ".") {
 			node = node.child(name)
 		}
 		node.field = f

@@ -32,7 +32,7 @@ func percentDecode(raw []byte, rule escapeRule) (name []byte, ok bool) {
 			name = append(name, c)
 		default:
 			if v, valid := hexValue(raw, i+1, 2); valid {
-				name = append(name, byte(v))
+				name = append(name, byte(v)) //nolint:gosec // two digits
 				i += 2
 				continue
 			}
@@ -50,7 +50,7 @@ func percentDecode(raw []byte, rule escapeRule) (name []byte, ok bool) {
 func mendEscape(name, raw []byte, i int, rule escapeRule) ([]byte, int) {
 	if rule&unicodeEscapes != 0 && i+1 < len(raw) && raw[i+1]|0x20 == 'u' {
 		if v, valid := hexValue(raw, i+2, 4); valid {
-			return utf8.AppendRune(name, rune(v)), 5
+			return utf8.AppendRune(name, rune(v)), 5 //nolint:gosec // four digits
 		}
 	}
 	switch {

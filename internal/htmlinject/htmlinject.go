@@ -187,8 +187,9 @@ func (w *Writer) rewrite(p []byte) int {
 			w.emit(p[sent:w.mark])
 			w.tag(p[w.mark:i])
 		} else {
-			text := append(w.hold, p[:i]...)
-			w.hold = text[:0]
+			w.hold = append(w.hold, p[:i]...)
+			text := w.hold
+			w.hold = w.hold[:0]
 			w.tag(text)
 		}
 		sent = i

@@ -183,10 +183,10 @@ func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestErrorsOfTheNextWriter(t *testing.T) {
 	w := New(broken{}, testPage())
-	if _, err := io.WriteString(w, "<p>"); err != io.ErrClosedPipe {
+	if _, err := io.WriteString(w, "<p>"); !errors.Is(err, io.ErrClosedPipe) {
 		t.Error(err)
 	}
-	if err := w.Close(); err != io.ErrClosedPipe {
+	if err := w.Close(); !errors.Is(err, io.ErrClosedPipe) {
 		t.Error(err)
 	}
 }

@@ -43,11 +43,11 @@ func (w *Writer) meta(text []byte) []byte {
 // charsetIn returns the charset that a content type names.
 func charsetIn(contentType string) (string, bool) {
 	lowered := strings.ToLower(contentType)
-	i := strings.Index(lowered, "charset")
-	if i < 0 {
+	_, rest, ok := strings.Cut(lowered, "charset")
+	if !ok {
 		return "", false
 	}
-	rest, ok := strings.CutPrefix(strings.TrimLeft(lowered[i+len("charset"):], " \t\n\f\r"), "=")
+	rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " \t\n\f\r"), "=")
 	if !ok {
 		return "", false
 	}

@@ -87,11 +87,12 @@ func (w *Writer) tag(text []byte) {
 	}
 	t := &w.tree
 	name, clear := known(w.name[:min(w.nameLen, maxName)]), true
-	if t.foreign() || t.text() {
+	switch {
+	case t.foreign() || t.text():
 		clear = w.foreignTag()
-	} else if w.nameLen > maxName {
+	case w.nameLen > maxName:
 		return
-	} else if w.end {
+	case w.end:
 		clear = w.endTag(name)
 	}
 	if clear && !w.end && !t.foreign() && !t.text() {

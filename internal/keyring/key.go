@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,9 +72,7 @@ func (k *key) sub(u use) *subkey {
 		}
 		next := map[use]*subkey{u: k.derive(u)}
 		if old != nil {
-			for u, s := range *old {
-				next[u] = s
-			}
+			maps.Copy(next, *old)
 		}
 		if k.derived.CompareAndSwap(old, &next) {
 			return next[u]

@@ -52,10 +52,13 @@ func TestFirstStartOfManyMakesOneKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		defer time.Sleep(lockFresh)
 		var nodes []*node
+		defer func() {
+			for _, n := range nodes {
+				n.Close()
+			}
+		}()
 		for range 8 {
-			n := startNode(&certmagic.FileStorage{Path: dir})
-			defer n.Close()
-			nodes = append(nodes, n)
+			nodes = append(nodes, startNode(&certmagic.FileStorage{Path: dir}))
 		}
 		time.Sleep(5 * time.Minute) // for those that did not get the lock
 		id := nodes[0].keyID(t)
@@ -246,7 +249,7 @@ func TestUnknownKeyAsksNobody(t *testing.T) {
 				t.Errorf("key %q is known", id)
 			}
 		}
-		if _, err := n.Sealer("p").Open(t.Context(), make([]byte, 100), nil); err != ErrOpen {
+		if _, err := n.Sealer("p").Open(t.Context(), make([]byte, 100), nil); !errors.Is(err, ErrOpen) {
 			t.Error(err)
 		}
 		n.settle()

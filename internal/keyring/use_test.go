@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -43,7 +44,7 @@ func TestPurposesAreSeparateD113(t *testing.T) {
 	}
 	box, _ := r.Sealer("a").Seal(ctx, []byte("plain"), nil)
 	for _, purpose := range []string{"", "b", "a "} {
-		if _, err := r.Sealer(purpose).Open(ctx, box, nil); err != ErrOpen {
+		if _, err := r.Sealer(purpose).Open(ctx, box, nil); !errors.Is(err, ErrOpen) {
 			t.Errorf("%q opens a box of %q: %v", purpose, "a", err)
 		}
 	}
@@ -91,21 +92,21 @@ func TestBox(t *testing.T) {
 			t.Errorf("got %q, %v", got, err)
 		}
 		for _, aad := range []string{"", "aa", "aad ", "AAD"} {
-			if _, err := s.Open(ctx, box, []byte(aad)); err != ErrOpen {
+			if _, err := s.Open(ctx, box, []byte(aad)); !errors.Is(err, ErrOpen) {
 				t.Errorf("opened with %q: %v", aad, err)
 			}
 		}
 		for i := range box {
 			bad := bytes.Clone(box)
 			bad[i] ^= 1
-			if _, err := s.Open(ctx, bad, []byte("aad")); err != ErrOpen {
+			if _, err := s.Open(ctx, bad, []byte("aad")); !errors.Is(err, ErrOpen) {
 				t.Errorf("opened with byte %d changed: %v", i, err)
 			}
-			if _, err := s.Open(ctx, box[:i], []byte("aad")); err != ErrOpen {
+			if _, err := s.Open(ctx, box[:i], []byte("aad")); !errors.Is(err, ErrOpen) {
 				t.Errorf("opened with %d bytes only: %v", i, err)
 			}
 		}
-		if _, err := s.Open(ctx, append(bytes.Clone(box), 0), []byte("aad")); err != ErrOpen {
+		if _, err := s.Open(ctx, append(bytes.Clone(box), 0), []byte("aad")); !errors.Is(err, ErrOpen) {
 			t.Errorf("opened with a byte more: %v", err)
 		}
 	}
@@ -128,7 +129,7 @@ func TestBoxKeyIDIsBound(t *testing.T) {
 	keys.known[twin.id] = held{key: twin}
 	other, _ := (&Ring{now: time.Now}).withKey(twin).Sealer("p").Seal(t.Context(), nil, nil)
 	copy(box, other[:idSize])
-	if _, err := s.Open(t.Context(), box, nil); err != ErrOpen {
+	if _, err := s.Open(t.Context(), box, nil); !errors.Is(err, ErrOpen) {
 		t.Errorf("opened under another id: %v", err)
 	}
 }

@@ -76,7 +76,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, fault Fault, goo
 	send := func(status int, body []byte) {
 		maps.Copy(w.Header(), good.Header)
 		w.WriteHeader(status)
-		w.Write(body)
+		_, _ = w.Write(body)
 	}
 	switch fault {
 	case None, "":
@@ -97,7 +97,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, fault Fault, goo
 		if fault == Status403 {
 			w.WriteHeader(http.StatusForbidden)
 		}
-		io.WriteString(w, page)
+		_, _ = io.WriteString(w, page)
 	case Empty200:
 		send(http.StatusOK, nil)
 	case TruncatedJSON:
@@ -129,7 +129,7 @@ func reset(w http.ResponseWriter) {
 	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		inner = secure.NetConn()
 	}
-	inner.(*net.TCPConn).SetLinger(0)
+	_ = inner.(*net.TCPConn).SetLinger(0)
 	inner.Close()
 }
 
@@ -160,7 +160,7 @@ func (s *Server) drip(w http.ResponseWriter, r *http.Request, body []byte) {
 		if _, err := w.Write(next); err != nil {
 			return
 		}
-		http.NewResponseController(w).Flush()
+		_ = http.NewResponseController(w).Flush()
 		select {
 		case <-beat.C:
 		case <-r.Context().Done():
@@ -214,11 +214,11 @@ func retype(v any) any {
 func bomb(body []byte) []byte {
 	var out bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&out, gzip.BestSpeed) // a level that there is
-	z.Write(body)
+	_, _ = z.Write(body)
 	space := bytes.Repeat([]byte(" "), 1<<20)
 	for range 16 {
-		z.Write(space)
+		_, _ = z.Write(space)
 	}
-	z.Close()
+	_ = z.Close()
 	return out.Bytes()
 }

@@ -205,13 +205,11 @@ func (d *door) open() error {
 	if d.tls != nil {
 		l = tls.NewListener(l, d.tls)
 	}
-	d.serving.Add(1)
-	go func() {
-		defer d.serving.Done()
+	d.serving.Go(func() {
 		if err := d.server.Serve(l); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 			panic(err)
 		}
-	}()
+	})
 	return nil
 }
 
@@ -226,7 +224,7 @@ func (d *door) shut() {
 
 func (d *door) close() {
 	d.shut()
-	d.server.Close()
+	_ = d.server.Close()
 	d.serving.Wait()
 }
 
@@ -240,7 +238,7 @@ func Serve(t testing.TB, protocol func(*Server) Answerer) *Server {
 			w.Header().Set("Content-Type", "application/json")
 		}
 		w.WriteHeader(status)
-		io.WriteString(w, body)
+		_, _ = io.WriteString(w, body)
 	}))
 	answer = protocol(s)
 	return s

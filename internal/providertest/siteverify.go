@@ -117,7 +117,7 @@ func (r Siteverify) Strict(s *Server, c Call) string {
 
 // parameters compares what is sent with what is wanted, and returns the token.
 func parameters(s *Server, want string, got map[string]string) (token string) {
-	for _, param := range strings.Fields(want) {
+	for param := range strings.FieldsSeq(want) {
 		name, value, _ := strings.Cut(param, "=")
 		if param == "$token" {
 			name, value = "", "$token"

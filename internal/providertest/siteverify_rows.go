@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
@@ -366,12 +367,10 @@ var Siteverifies = []Siteverify{{
 	},
 }}
 
-func merge(maps ...map[string]string) map[string]string {
+func merge(parts ...map[string]string) map[string]string {
 	all := make(map[string]string)
-	for _, m := range maps {
-		for k, v := range m {
-			all[k] = v
-		}
+	for _, m := range parts {
+		maps.Copy(all, m)
 	}
 	return all
 }

@@ -88,8 +88,8 @@ func (d *derivation) bounds() string {
 // hash returns the hash of an algorithm that is built on one, and whether it is
 // the hash alone, iterated.
 func (d *derivation) hash() (h func() hash.Hash, iterated bool) {
-	name, pbkdf2 := strings.CutPrefix(d.algorithm, "PBKDF2/")
-	return hashes[name], !pbkdf2
+	name, once := strings.CutPrefix(d.algorithm, "PBKDF2/")
+	return hashes[name], !once
 }
 
 // answer reads a solution, or says what is wrong with it.
@@ -98,7 +98,7 @@ func (d *derivation) answer(solution value) string {
 	if !ok || counter > math.MaxUint32 {
 		return "counter is not an integer of 32 bits"
 	}
-	d.counter = uint32(counter)
+	d.counter = uint32(counter) //nolint:gosec // checked above
 	if key := solution.get("derivedKey"); key.kind == '"' {
 		d.key = key.text
 	}
@@ -143,7 +143,7 @@ func (d *derivation) derive() ([]byte, error) {
 	case "SCRYPT":
 		return scrypt.Key(password, d.salt, int(d.cost), int(d.memoryCost), int(d.parallelism), int(d.keyLength))
 	case "ARGON2ID":
-		return argon2.IDKey(password, d.salt, uint32(d.cost), uint32(d.memoryCost), uint8(d.parallelism), uint32(d.keyLength)), nil
+		return argon2.IDKey(password, d.salt, uint32(d.cost), uint32(d.memoryCost), uint8(d.parallelism), uint32(d.keyLength)), nil //nolint:gosec // newDerivation has checked them
 	}
 	h, iterated := d.hash()
 	if !iterated {

@@ -52,7 +52,7 @@ func parseValue(d *json.Decoder, depth int) (value, error) {
 	}
 	switch t := token.(type) {
 	case json.Delim:
-		return parseNested(d, byte(t), depth)
+		return parseNested(d, byte(t), depth) //nolint:gosec // a brace or a bracket
 	case string:
 		return value{kind: '"', text: t}, nil
 	case json.Number:
@@ -195,7 +195,7 @@ func (s style) quote(dst []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for _, r := range text {
-		short := bytes.IndexByte([]byte("\"\\\b\f\n\r\t"), byte(r))
+		short := bytes.IndexByte([]byte("\"\\\b\f\n\r\t"), byte(r)) //nolint:gosec // counts where r < 0x80
 		switch {
 		case r < 0x80 && short >= 0:
 			dst = append(dst, '\\', `"\bfnrt`[short])

@@ -46,7 +46,7 @@ func TestNoProof(t *testing.T) {
 	for _, allow := range []bool{false, true} {
 		bind(t, p, func(env *provider.Env) { env.AllowTestKeys = allow })
 		for payload, want := range map[string]provider.Reason{
-			"": provider.TokenMissing, " \n": provider.TokenMissing,
+			"": provider.TokenMissing, " \n": provider.TokenMissing, //nolint:gocritic // blank is missing too
 			"undefined": provider.TokenInvalid, ".ERROR": provider.TokenInvalid,
 			encode("null"): provider.TokenInvalid, encode("[]"): provider.TokenInvalid, encode("{}"): provider.TokenInvalid,
 			encode(`{"challenge":null,"solution":null,"test":true}`):                                                               provider.TokenInvalid,
@@ -260,8 +260,7 @@ func FuzzPayload(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload string) {
 		token, err := p.parse(payload)
 		if err != nil {
-			var refusal *provider.Refusal
-			if !errors.As(err, &refusal) {
+			if _, ok := errors.AsType[*provider.Refusal](err); !ok {
 				t.Fatalf("not a refusal: %v", err)
 			}
 			return

@@ -155,5 +155,6 @@ func wantClass(t testing.TB, err error, want provider.Class) {
 
 func unmarshal(in string) (*Provider, error) {
 	p := new(Provider)
-	return p, p.UnmarshalCaddyfile(caddyfile.NewTestDispenser(in))
+	err := p.UnmarshalCaddyfile(caddyfile.NewTestDispenser(in))
+	return p, err
 }

@@ -120,8 +120,7 @@ func classOf(t testing.TB, err error) provider.Class {
 }
 
 func reasonOf(err error) provider.Reason {
-	var r *provider.Refusal
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*provider.Refusal](err); ok {
 		return r.Reason
 	}
 	return ""

@@ -52,19 +52,18 @@ type bench4 struct {
 	now time.Time
 }
 
-func serve4(t testing.TB, f *fake4, change ...func(*Provider4)) (*bench4, *providertest.Server) {
+func serve4(t testing.TB, f *fake4) (*bench4, *providertest.Server) {
 	t.Helper()
 	s := providertest.Serve(t, f.protocol)
 	b := &bench4{Provider4: &Provider4{Account{CaptchaID: testID, CaptchaKey: testKey, APIURL: s.URL()}}, now: testTime}
-	for _, c := range change {
-		c(b.Provider4)
-	}
 	if err := providertest.Provision(t, b.Provider4); err != nil {
 		t.Fatal(err)
 	}
 	env, _ := providertest.NewEnv()
 	env.Now = func() time.Time { return b.now }
-	b.Bind(env)
+	if err := b.Bind(env); err != nil {
+		t.Fatal(err)
+	}
 	return b, s
 }
 

@@ -64,7 +64,7 @@ func (p *Provider) issueLocal(ctx context.Context, host string) (string, error) 
 	}
 	tag := tagOf(keyID)
 	packed := append(make([]byte, 0, localSize), tag[:]...)
-	packed = binary.BigEndian.AppendUint16(packed, uint16(issued))
+	packed = binary.BigEndian.AppendUint16(packed, uint16(issued)) //nolint:gosec // its low bits are enough, see checkLocal
 	packed = append(packed, random[:]...)
 	packed = append(packed, mac[:macSize]...)
 	digits := new(big.Int).SetBytes(packed).Text(36)
@@ -87,7 +87,7 @@ func (p *Provider) readLocal(ctx context.Context, host, challenge string) (issue
 
 	// the latest time with these low bits that is not too far ahead
 	latest := p.env.Now().Add(maxSkew).Unix()
-	seconds := latest - int64(uint16(latest)-binary.BigEndian.Uint16(low))
+	seconds := latest - int64(uint16(latest)-binary.BigEndian.Uint16(low)) //nolint:gosec // its low bits
 
 	want, err := p.localMAC(ctx, tag, p.localMessage(host, seconds, random))
 	if errors.Is(err, provider.ErrUnknownKey) {
@@ -119,7 +119,7 @@ func (p *Provider) localMessage(host string, seconds int64, random []byte) []byt
 		m = binary.AppendUvarint(m, uint64(len(s)))
 		m = append(m, s...)
 	}
-	m = binary.BigEndian.AppendUint64(m, uint64(seconds))
+	m = binary.BigEndian.AppendUint64(m, uint64(seconds)) //nolint:gosec // after 1970
 	return append(m, random...)
 }
 

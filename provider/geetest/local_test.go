@@ -324,7 +324,9 @@ func TestNoSecretInLogs(t *testing.T) {
 	f.validate.Store(`{"error_code":"77","error":"` + testKey + testSeccode + `"}`)
 	b, _ := serve(t, f)
 	env, logs := providertest.NewEnv()
-	b.Bind(env)
+	if err := b.Bind(env); err != nil {
+		t.Fatal(err)
+	}
 	v, err := b.judge(provider.Request{}, token3(md5OfOriginAndKey, testValidate, testSeccode))
 	if err != nil || v.Outcome != provider.Fail || v.Unknown != "77" || v.Detail != "validate refuses with code 77" || logs.Len() != 0 {
 		t.Error(v, err, logs.All())

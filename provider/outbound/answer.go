@@ -86,8 +86,7 @@ func Again(err error) error {
 // faultOf classifies what prevented an answer. The error's text may contain the
 // URL, which may contain a token: only the inner error is kept.
 func faultOf(err error) *provider.Fault {
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err
 	}
 	f := &provider.Fault{Class: provider.Unavailable, Err: err}

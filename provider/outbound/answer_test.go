@@ -41,7 +41,7 @@ func TestAgain(t *testing.T) {
 		t.Errorf("%+v, and the fault itself %+v", f, once)
 	}
 	for _, err := range []error{nil, errors.New("x"), outbound.Misconfigured("x"), outbound.Throttled(outbound.Answer{})} {
-		if got := outbound.Again(err); got != err {
+		if got := outbound.Again(err); got != err { //nolint:errorlint // the very same
 			t.Errorf("%v became %v", err, got)
 		}
 	}

@@ -39,7 +39,7 @@ func (p *Provider) Challenge(ctx context.Context, req provider.Request) (json.Ra
 		return nil, fmt.Errorf("pow: a role has other characters than letters, digits, '.', '_', ':' and '-', or is longer than %d", maxRole)
 	}
 	now := p.env.Now()
-	maxNumber := 2 * uint64(p.Difficulty)
+	maxNumber := 2 * uint64(p.Difficulty) //nolint:gosec // Validate has checked it
 
 	var random [saltRandom]byte
 	_, _ = rand.Read(random[:]) // it never fails

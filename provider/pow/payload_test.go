@@ -205,8 +205,7 @@ func FuzzPayload(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload string) {
 		token, err := b.parse(payload)
 		if err != nil {
-			var refusal *provider.Refusal
-			if !errors.As(err, &refusal) {
+			if _, ok := errors.AsType[*provider.Refusal](err); !ok {
 				t.Fatalf("not a refusal: %v", err)
 			}
 			return

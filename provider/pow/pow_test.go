@@ -61,12 +61,14 @@ func newBench(t testing.TB) *bench {
 	if err := b.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	b.Bind(provider.Env{
+	if err := b.Bind(provider.Env{
 		Signer: &testSigner{secret: strings.Repeat("k", 32)},
 		Now:    func() time.Time { return b.now },
 		Node:   func() string { return b.node },
 		Since:  func() time.Time { return b.since },
-	})
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -249,12 +250,7 @@ func (p *Provider) hostAllowed(got, request string, lax bool) bool {
 	if got == "" && lax {
 		return true
 	}
-	for _, host := range p.set.hosts {
-		if got == host {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.set.hosts, got)
 }
 
 // hostOf is the host of what services call a host name: a host, a host with a

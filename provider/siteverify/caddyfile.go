@@ -2,6 +2,7 @@ package siteverify
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -54,10 +55,8 @@ func (p *Provider) unmarshalHostname(d *caddyfile.Dispenser) error {
 	if p.Hostname = d.RemainingArgs(); len(p.Hostname) == 0 {
 		return d.Err("hostname needs at least one host, such as www.example.com")
 	}
-	for _, host := range p.Hostname {
-		if host == "" {
-			return d.Err("hostname needs hosts, and one of them is empty")
-		}
+	if slices.Contains(p.Hostname, "") {
+		return d.Err("hostname needs hosts, and one of them is empty")
 	}
 	return nil
 }

@@ -31,7 +31,8 @@ func parse(t *testing.T, input string) (*Provider, error) {
 	d := caddyfile.NewTestDispenser(input)
 	name, _, _ := strings.Cut(strings.TrimSpace(input), " ")
 	p := module(t, name)
-	return p, p.UnmarshalCaddyfile(d)
+	err := p.UnmarshalCaddyfile(d)
+	return p, err
 }
 
 func TestCaddyfile(t *testing.T) {
@@ -214,7 +215,9 @@ func TestTestPassD61(t *testing.T) {
 	}
 	env, _ := providertest.NewEnv()
 	env.AllowTestKeys = true
-	p.Bind(env)
+	if err := p.Bind(env); err != nil {
+		t.Fatal(err)
+	}
 	if got := r.ask(t, p, goodToken); got != "pass" {
 		t.Error(got)
 	}
@@ -223,7 +226,9 @@ func TestTestPassD61(t *testing.T) {
 	r = row{preset: &turnstile}
 	p = r.load(t, s.URL(), func(p *Provider) { p.Action = "login" })
 	p.set.secret = turnstile.testKeys[5]
-	p.Bind(env)
+	if err := p.Bind(env); err != nil {
+		t.Fatal(err)
+	}
 	if got := r.ask(t, p, turnstile.testTokens[0]); got != "pass" {
 		t.Error(got)
 	}

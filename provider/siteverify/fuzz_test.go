@@ -44,23 +44,23 @@ func oracle(p *preset, status int, body []byte) bool {
 	if status != 200 || json.Unmarshal(body, &doc) != nil {
 		return false
 	}
-	is := func(doc map[string]json.RawMessage, member, want string) bool { return string(doc[member]) == want }
+	isTrue := func(doc map[string]json.RawMessage, member string) bool { return string(doc[member]) == "true" }
 	switch p {
 	case &mcaptcha:
-		return is(doc, "valid", "true")
+		return isTrue(doc, "valid")
 	case &prosopo:
-		return is(doc, "verified", "true")
+		return isTrue(doc, "verified")
 	case &yandex:
 		var status string
 		return json.Unmarshal(doc["status"], &status) == nil && status == "ok"
 	case &privatecaptcha:
 		var code float64
-		return is(doc, "success", "true") && json.Unmarshal(doc["code"], &code) == nil && (code == 0 || code == 9)
+		return isTrue(doc, "success") && json.Unmarshal(doc["code"], &code) == nil && (code == 0 || code == 9)
 	case &recaptchaEnterprise:
 		var properties map[string]json.RawMessage
-		return json.Unmarshal(doc["tokenProperties"], &properties) == nil && is(properties, "valid", "true")
+		return json.Unmarshal(doc["tokenProperties"], &properties) == nil && isTrue(properties, "valid")
 	}
-	return is(doc, "success", "true")
+	return isTrue(doc, "success")
 }
 
 // FuzzToken reads tokens, and builds the question about each. It differs from the

@@ -125,12 +125,3 @@ func (p *preset) method() string {
 	}
 	return http.MethodPost
 }
-
-func (p *preset) isTest(list []string, value string) bool {
-	for _, t := range list {
-		if t == value {
-			return true
-		}
-	}
-	return false
-}

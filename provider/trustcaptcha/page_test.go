@@ -85,7 +85,10 @@ func TestFailoverBehaviorPage(t *testing.T) {
 			}
 		})
 	}
-	// 2.2: the attribute is opt-in, and the rest of 2.1: the bundle is too.
+}
+
+// 2.2: the attribute is opt-in, and the rest of 2.1: the bundle is too.
+func TestFailoverIsOptIn(t *testing.T) {
 	off, on := newProvider(t, "", nil).Widget(), newProvider(t, "", failover).Widget()
 	if strings.Contains(off.Markup, "failover-enabled") || !strings.Contains(on.Markup, " failover-enabled>") {
 		t.Errorf("failover-enabled: %s, %s", off.Markup, on.Markup)
@@ -93,7 +96,7 @@ func TestFailoverBehaviorPage(t *testing.T) {
 }
 
 func name(v provider.Verdict, err error) string {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // what Verify returns, bare
 	case nil:
 	case *provider.Refusal:
 		return string(e.Reason)

@@ -112,5 +112,6 @@ func wantClass(t testing.TB, err error, want provider.Class) *provider.Fault {
 
 func unmarshal(in string) (*Provider, error) {
 	p := new(Provider)
-	return p, p.UnmarshalCaddyfile(caddyfile.NewTestDispenser(in))
+	err := p.UnmarshalCaddyfile(caddyfile.NewTestDispenser(in))
+	return p, err
 }

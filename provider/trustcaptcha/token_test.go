@@ -175,8 +175,7 @@ func FuzzToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		token, err := p.parse(raw)
 		if err != nil {
-			var refusal *provider.Refusal
-			if !errors.As(err, &refusal) {
+			if _, ok := errors.AsType[*provider.Refusal](err); !ok {
 				t.Fatalf("not a refusal: %v", err)
 			}
 			return

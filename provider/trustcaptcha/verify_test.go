@@ -161,7 +161,7 @@ func TestResultD62D63(t *testing.T) {
 				t.Errorf("%+v, %v: got %s, want %s", verdict, err, got, tc.want)
 			}
 			if tc.want == unavailable {
-				wantClass(t, err, provider.Unavailable)
+				_ = wantClass(t, err, provider.Unavailable)
 			} else if verdict.Score == nil {
 				t.Error("the score is not told")
 			}
@@ -291,13 +291,13 @@ func TestProbe(t *testing.T) {
 		423: provider.Unavailable, 500: provider.Unavailable, 403: provider.Misconfigured, 429: provider.Throttled,
 	} {
 		answers[probeID] = answer{status, good(probeID)}
-		wantClass(t, p.Probe(context.Background()), class)
+		_ = wantClass(t, p.Probe(context.Background()), class)
 	}
 	// A web server that knows nothing of the API is none.
 	answers[probeID] = answer{404, "<!DOCTYPE html><title>Not found</title>"}
-	wantClass(t, p.Probe(context.Background()), provider.Unavailable)
+	_ = wantClass(t, p.Probe(context.Background()), provider.Unavailable)
 	p = newProvider(t, s.URL(), func(p *Provider) { p.APIKey = "another" })
-	wantClass(t, p.Probe(context.Background()), provider.Misconfigured)
+	_ = wantClass(t, p.Probe(context.Background()), provider.Misconfigured)
 }
 
 // FuzzResult reads results. None passes unless encoding/json finds in it that the

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -155,9 +156,7 @@ func (s *shard) sweep(now int64) (ended int64) {
 		kept := map[id]entry(nil)
 		if n > 0 {
 			kept = make(map[id]entry, n)
-			for k, e := range s.entries {
-				kept[k] = e
-			}
+			maps.Copy(kept, s.entries)
 		}
 		s.entries, s.peak = kept, n
 	}

@@ -59,7 +59,7 @@ func (t *table) count(key string, until time.Time) (int64, error) {
 	now := t.now().Unix()
 	// What has just ended still counts for the rest of this second: a sum
 	// of 1 again and again would be no limit.
-	end := max(seconds(until), uint32(now+1))
+	end := max(seconds(until), uint32(now+1)) //nolint:gosec // as seconds does
 	var sum int64
 	err := t.counts.write(t.id(key), now, func(old entry) entry {
 		old.until = max(old.until, end)

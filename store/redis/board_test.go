@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,12 +46,7 @@ func follow(t *testing.T, n *Redis) *listener {
 func (l *listener) heard(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, got := range l.texts {
-		if got == text {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(l.texts, text)
 }
 
 func (l *listener) joins() int {
