@@ -4,23 +4,27 @@
 #
 #	format   gofmt
 #	vet      go vet, in every module
+#	lint     golangci-lint, in every module: see .golangci.yml
 #	go       Go tests with the race detector; the seeds of the fuzz tests are among them
 #	fuzz     fuzz tests, for 20 seconds each (FUZZTIME=10m for longer)
 #	web      the scripts of the challenge page and of the examples, in Node
 #	rules    alert rules and dashboard, with promtool
 #	fleet    three Caddy processes with Redis, and what can go wrong
+#	licences the licences of what is linked into cmd/caddy: docs/dependencies.md
 #	xcaddy   build Caddy with xcaddy, and try the result
+#	build    build cmd/caddy in two places: the same bytes
 #	e2e      the whole in Chromium
 #
 # Needs Go. The rest (a C compiler for the race detector, curl, Redis, promtool, Node, Chromium) is
 # installed where apt and the right to use it are there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+root=$PWD
 
 export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # a copy without its .git is as good
 export PUPPETEER_SKIP_DOWNLOAD=1 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
 
-steps=(format vet go fuzz web rules fleet xcaddy e2e)
+steps=(format vet lint go fuzz web rules fleet licences xcaddy build e2e)
 [[ $# -eq 0 ]] || steps=("$@")
 
 wants() { [[ " ${steps[*]} " == *" $1 "* ]]; }
@@ -75,10 +79,20 @@ step_format() {
 step_vet() {
 	local mod
 	go vet ./...
-	for mod in */go.mod; do # tools has no code of its own
-		[[ $mod == tools/go.mod ]] || go -C "$(dirname "$mod")" vet ./...
+	for mod in */go.mod; do
+		go -C "$(dirname "$mod")" vet ./...
 	done
 	go vet -tags xcaddy,promtool,fleet .
+}
+
+# The first run builds golangci-lint, for minutes; then it is in Go's cache, and what
+# it has found about packages that have not changed in its own.
+step_lint() {
+	local mod status=0
+	for mod in . bench examples/custom-provider tools; do
+		(cd "$mod" && timeout 900 go tool -modfile="$root/tools/lint/go.mod" golangci-lint run --show-stats=false ./...) || status=1
+	done
+	return "$status"
 }
 
 # Every package that has tests must have run them, every attack that is listed
@@ -177,6 +191,25 @@ step_xcaddy() {
 	go -C tools mod download
 	timeout 900 go test -tags xcaddy -count=1 -timeout 14m -run '^TestXcaddy$' -v . | tee "$tmp/xcaddy.log"
 	grep -q '^--- PASS: TestXcaddy' "$tmp/xcaddy.log"
+}
+
+step_licences() {
+	go -C tools test ./licences
+	go -C tools run ./licences
+}
+
+# Another folder, time zone and umask, and a line more in every file of ours: what Go
+# has in its cache must not answer for the compiler. The rest is there from xcaddy.
+# Only main.go stays as it is: a hash of its text is in the binary.
+step_build() {
+	local at=$tmp/elsewhere
+	mkdir "$at"
+	tar -c --exclude=./.git --exclude=node_modules . | tar -x -C "$at"
+	find "$at" -name '*.go' -not -name main.go -exec sh -c 'for f; do echo >>"$f"; done' sh {} +
+	CGO_ENABLED=0 go build -trimpath -o "$tmp/caddy" ./cmd/caddy
+	(cd "$at" && umask 077 && TZ=Pacific/Chatham CGO_ENABLED=0 go build -trimpath -o "$tmp/again" ./cmd/caddy)
+	sha256sum "$tmp/caddy" "$tmp/again"
+	cmp "$tmp/caddy" "$tmp/again"
 }
 
 step_fleet() {

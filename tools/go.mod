@@ -8,6 +8,11 @@ go 1.26.0
 tool github.com/caddyserver/xcaddy/cmd/xcaddy
 
 require (
+	github.com/google/licensecheck v0.3.1
+	golang.org/x/mod v0.42.0
+)
+
+require (
 	github.com/Masterminds/semver/v3 v3.4.0 // indirect
 	github.com/akavel/rsrc v0.10.2 // indirect
 	github.com/caddyserver/xcaddy v0.4.5 // indirect
