@@ -370,3 +370,15 @@ func TestProofThatSignalTookD126(t *testing.T) {
 		}
 	}
 }
+
+// What passes where test keys are allowed may be the provider's published token.
+func TestTestKeysOfSignalD126(t *testing.T) {
+	for options, want := range map[string]int{"": 403, "allow_test_keys": 200} {
+		signal, _, _ := strings.Cut(chainSite(t, "mode signal\nallow_test_keys"), "\treverse_proxy")
+		e := serve(t, "route {\n"+signal+chainSite(t, options)+"\n}")
+		world(t, nil, nil, passed)
+		if r := e.fake("a" + options); r.StatusCode != want {
+			t.Errorf("%q: %s %s, want %d", options, r.Status, r.body, want)
+		}
+	}
+}

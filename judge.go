@@ -24,7 +24,7 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o *outcome, now 
 		return h.judgeCleared(w, r, now)
 	}
 	if o.hasAsked(h.chain[0]) { // mode signal has asked the same provider
-		return h.judgePage(r, o.judged.found, h.adopt(r.Context(), o.judged.finding), now)
+		return h.judgePage(r, o.judged.found, h.adopt(r.Context(), o.judged), now)
 	}
 	fd, err := h.extract(w, r)
 	no, isBad := errors.AsType[*badRequest](err)
@@ -56,20 +56,27 @@ func (h *Handler) judge(w http.ResponseWriter, r *http.Request, o *outcome, now 
 }
 
 // adopt takes over what mode signal has found. It has its own policy: a fallback's
-// proof that it was content with must count here, too.
-func (h *Handler) adopt(ctx context.Context, f finding) finding {
-	if f.proof == nil {
-		return f
-	}
+// proof that it was content with must count here, too, and a test token does not.
+func (h *Handler) adopt(ctx context.Context, j *judged) finding {
+	f := j.finding
 	now := time.Now()
 	at := h.chain[0].standing(now)
-	mine := slices.ContainsFunc(h.chain[1:], func(l *link) bool { return l.identity == f.by.identity })
-	if mine && h.entitled(ctx, *f.proof, at, now) {
+	switch {
+	case j.testKeys && !h.AllowTestKeys && f.status == statusPassed:
+		h.trouble.Warn("a captcha in mode signal accepts test keys and this one behind it does not: write allow_test_keys in both, or in none")
+	case f.proof == nil:
+		return f
+	case h.hasFallback(f.by) && h.entitled(ctx, *f.proof, at, now):
 		return f
 	}
 	f = failed(provider.TokenInvalid)
 	f.situation = at.situation()
 	return f
+}
+
+// hasFallback reports whether one of the chain's fallbacks is the same as l.
+func (h *Handler) hasFallback(l *link) bool {
+	return slices.ContainsFunc(h.chain[1:], func(f *link) bool { return f.identity == l.identity })
 }
 
 // unsolved is the finding on a page of ours that comes back without a token: its

@@ -254,7 +254,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 	case f.status == statusCleared:
 		o.cleared = h.scope
 	default:
-		o.judged = &judged{h.chain[0].identity, f, found{fields: fd.fields, header: fd.header, seal: fd.seal}}
+		o.judged = &judged{h.chain[0].identity, f, found{fields: fd.fields, header: fd.header, seal: fd.seal}, h.AllowTestKeys}
 	}
 	o.leave(r)
 	return next.ServeHTTP(w, r)

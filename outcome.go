@@ -24,6 +24,7 @@ type judged struct {
 	identity string // of the provider
 	finding  finding
 	found    found
+	testKeys bool // a published test token would have passed
 }
 
 type outcomeKey struct{}
