@@ -42,7 +42,7 @@ type App struct {
 	// Default: 1 GiB.
 	MaxSpill int64 `json:"max_spill,omitempty"`
 
-	// Keys says how the signing keys are kept.
+	// Keys says how the signing keys are kept. Default: as its fields say.
 	Keys *KeysConfig `json:"keys,omitempty"`
 
 	store    *keeper

@@ -45,28 +45,33 @@ type Failover struct {
 
 // Action is what to do in a situation.
 type Action struct {
+	// Action is one of allow, deny, challenge and fallback, as far as the
+	// situation's field lists it. Default: the situation's.
 	Action action `json:"action,omitempty"`
 }
 
 // Unreachable is what to do in an outage.
 type Unreachable struct {
+	// Action is allow, deny, challenge or fallback. Default: fallback.
 	Action action `json:"action,omitempty"`
 
-	// For is how long after the outage was confirmed the action lasts. Default:
-	// as long as the outage.
+	// For is how long after the outage was confirmed the action lasts, over config
+	// reloads. It needs Then. Default: as long as the outage.
 	For caddy.Duration `json:"for,omitempty"`
 
-	// Then is the action after that.
+	// Then is the action after that, one of the same. Required with For, and only
+	// with it. Default: none.
 	Then action `json:"then,omitempty"`
 }
 
 // ClientReported is what to do where a widget reports an outage.
 type ClientReported struct {
+	// Action is allow, deny, challenge or fallback. Default: challenge.
 	Action action `json:"action,omitempty"`
 
 	// Tolerate is how long after the edge's own last outage such a report
-	// counts as unreachable: the tail of an outage that was real. 0 turns it
-	// off. Default: 15m.
+	// counts as unreachable: the tail of an outage that was real. At most 24h; 0
+	// turns it off. Default: 15m.
 	Tolerate *caddy.Duration `json:"tolerate,omitempty"`
 }
 

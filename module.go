@@ -77,7 +77,7 @@ type Handler struct {
 	AllowTestKeys bool `json:"allow_test_keys,omitempty"`
 
 	// VerifyTimeout is the whole time for one token, a retry and the probe's
-	// word included. Default: 5s.
+	// word included. At most 1m. Default: 5s.
 	VerifyTimeout caddy.Duration `json:"verify_timeout,omitempty"`
 
 	// BypassCheck says how the primary provider's health is learned. Default:
@@ -85,7 +85,8 @@ type Handler struct {
 	// another handler of this config says of the same provider.
 	BypassCheck *BypassCheck `json:"bypass_check,omitempty"`
 
-	// Failover says what happens where there is no verdict.
+	// Failover says what happens where there is no verdict. Default: as its fields
+	// say.
 	Failover *Failover `json:"failover,omitempty"`
 
 	// Methods are the methods that are protected. GET, HEAD, OPTIONS and TRACE
@@ -98,7 +99,7 @@ type Handler struct {
 
 	// TokenField are names of form fields, or dotted paths in a JSON body, in
 	// which the token is looked for beside the provider's own name. Only for
-	// providers whose token is one field.
+	// providers whose token is one field. Default: none.
 	TokenField []string `json:"token_field,omitempty"`
 
 	// MaxBuffer is how many bytes of a body are held in memory while the token
@@ -113,18 +114,19 @@ type Handler struct {
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// MaxReplay is the largest body in bytes that a challenge page carries. A
-	// visitor with a larger one gets a one-time clearance and submits again.
-	// Default: 1 MiB.
+	// visitor with a larger one gets a one-time clearance and submits again. At
+	// most 64 MiB. Default: 1 MiB.
 	MaxReplay int64 `json:"max_replay,omitempty"`
 
 	// Clearance spares a visitor who has passed the next CAPTCHA for a while.
+	// Default: none, one token for each request.
 	Clearance *Clearance `json:"clearance,omitempty"`
 
 	// CORS are the origins (scheme://host[:port]) whose scripts may read our
 	// answers. Default: none.
 	CORS []string `json:"cors,omitempty"`
 
-	// Challenge is what a visitor sees.
+	// Challenge is what a visitor sees. Default: the built-in page.
 	Challenge *Challenge `json:"challenge,omitempty"`
 
 	app      *App
@@ -181,10 +183,11 @@ type Challenge struct {
 	// built-in page. What it may use is documented at web.Parse.
 	Template string `json:"template,omitempty"`
 
-	// Title replaces the page's heading.
+	// Title is the site's name, shown above its host name. Default: none.
 	Title string `json:"title,omitempty"`
 
-	// Contact is a URL or a mail address that is shown where a visitor is stuck.
+	// Contact is an http or https URL or a mail address that is shown where a
+	// visitor is stuck. Default: none.
 	Contact string `json:"contact,omitempty"`
 }
 

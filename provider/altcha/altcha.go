@@ -43,6 +43,7 @@ type Provider struct {
 	// HMACKey is the key with which the ALTCHA server signs its challenges,
 	// or Sentinel its verifications: at least 32 bytes, or 16 where a
 	// challenge_url is set, because then the key is somebody else's choice.
+	// Required.
 	HMACKey string `json:"hmac_key,omitempty"`
 
 	// ChallengeURL is where the ALTCHA server gives out challenges. Without a

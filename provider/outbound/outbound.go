@@ -36,7 +36,7 @@ type Transport struct {
 	// variables are not read. Default: none.
 	Proxy string `json:"proxy,omitempty"`
 
-	// Header are request headers to add to every call.
+	// Header are request headers to set on every call, by name. Default: none.
 	Header map[string]string `json:"header,omitempty"`
 }
 

@@ -40,10 +40,10 @@ func init() {
 // Provider verifies visitors with TrustCaptcha. All text values may hold
 // placeholders such as {env.TRUSTCAPTCHA_API_KEY}.
 type Provider struct {
-	// SiteKey is the public key of the CAPTCHA, a UUID.
+	// SiteKey is the public key of the CAPTCHA, a UUID. Required.
 	SiteKey string `json:"site_key,omitempty"`
 
-	// APIKey is the secret with which results are fetched.
+	// APIKey is the secret with which results are fetched. Required.
 	APIKey string `json:"api_key,omitempty"`
 
 	// APIURL is the base of the API, without /v2, for the visitor's browser
