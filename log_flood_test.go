@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
-
 	"github.com/caddy-captcha/caddy-captcha/internal/providertest"
 )
 
@@ -28,27 +25,6 @@ func (e *edge) logLines(t *testing.T, word string) (found []string) {
 		}
 	}
 	return found
-}
-
-// stopped is a clock that stands still.
-type stopped struct{ at time.Time }
-
-func (s stopped) Now() time.Time { return s.at }
-
-func (stopped) NewTicker(d time.Duration) *time.Ticker { return time.NewTicker(d) }
-
-// Of what clients can write into the log in one span of time, the first lines
-// stand there and then one in so many.
-func TestSampledLog(t *testing.T) {
-	core, logs := observer.New(zap.DebugLevel)
-	logger := sampled(zap.New(core, zap.WithClock(stopped{time.Unix(1e9, 0)})), time.Second, 10, 100)
-	for range 1000 {
-		logger.Warn("one")
-	}
-	logger.Warn("another")
-	if n := logs.FilterMessage("one").Len(); n != 19 || logs.Len() != 20 {
-		t.Errorf("%d lines of 1000, %d in all, want the first 10 and every hundredth behind them", n, logs.Len())
-	}
 }
 
 // A flood of requests that meet a fault, or that policy decides, writes so many
