@@ -14,7 +14,7 @@ type Scanner struct {
 	parser     parser
 	read       int64
 	completeAt int64
-	errorAt    int64
+	errorAt    int64 // how much of the body there was up to and with what was refused, or -1; for Close, all of it
 	err        *Error
 	closed     bool
 
@@ -34,10 +34,6 @@ type parser interface {
 	feed(p []byte, off int64) *Error
 	end(off int64) *Error
 }
-
-// New returns a scanner of bodies of that format. Names that are given twice are one field with the
-// larger MaxLen.
-func New(format Format, fields []Field) *Scanner { return Prepare(fields).Scanner(format) }
 
 // Scanner returns a scanner of one body of that format.
 func (all *Fields) Scanner(format Format) *Scanner {
@@ -94,10 +90,6 @@ func (s *Scanner) Complete() bool { return s.completeAt >= 0 }
 
 // CompleteAt is the number of bytes of the body after which Complete became true, or -1.
 func (s *Scanner) CompleteAt() int64 { return s.completeAt }
-
-// ErrorAt is the number of bytes of the body up to and with the one that was refused, or -1. For an
-// error of Close it is the length of the body.
-func (s *Scanner) ErrorAt() int64 { return s.errorAt }
 
 // Value returns the value of a wanted field that was found and has properly ended. It is what the body
 // says, unescaped; whether it is a token is for the provider to judge.

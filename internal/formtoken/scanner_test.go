@@ -21,7 +21,7 @@ var altcha = []Field{{Name: "altcha", MaxLen: 64}}
 var formFormat = Format{Kind: URLEncoded}
 
 func scan(format Format, fields []Field, body string, cut func(left int) int) outcome {
-	s := New(format, fields)
+	s := Prepare(fields).Scanner(format)
 	for p := []byte(body); len(p) > 0; {
 		n := min(max(cut(len(p)), 1), len(p))
 		if _, err := s.Write(p[:n]); err != nil {
@@ -33,7 +33,7 @@ func scan(format Format, fields []Field, body string, cut func(left int) int) ou
 	if err := s.Close(); err != nil {
 		o.Err = err.(*Error) //nolint:errorlint // nothing else, and bare
 	}
-	o.CompleteAt, o.ErrorAt = s.CompleteAt(), s.ErrorAt()
+	o.CompleteAt, o.ErrorAt = s.CompleteAt(), s.errorAt
 	for _, f := range fields {
 		if v, ok := s.Value(f.Name); ok {
 			o.Values[f.Name] = v
@@ -133,7 +133,7 @@ func TestErrorAfterComplete(t *testing.T) {
 }
 
 func TestStickyAndLate(t *testing.T) {
-	s := New(formFormat, altcha)
+	s := Prepare(altcha).Scanner(formFormat)
 	n, err := s.Write([]byte("altcha=%zz&x"))
 	if n != 9 || !errors.Is(err, errEscape) {
 		t.Fatalf("%d %v", n, err)
@@ -149,7 +149,7 @@ func TestStickyAndLate(t *testing.T) {
 	if !strings.Contains(err.Error(), errEscape.Detail) {
 		t.Error(err)
 	}
-	s = New(formFormat, altcha)
+	s = Prepare(altcha).Scanner(formFormat)
 	_, _ = s.Write([]byte("altcha=T"))
 	if s.Complete() || s.Close() != nil || !s.Complete() || s.CompleteAt() != 8 || s.Close() != nil {
 		t.Error("the end of the body ends the field")
@@ -227,7 +227,7 @@ func benchScan(b *testing.B, format Format, body string) {
 	b.ReportAllocs()
 	p := []byte(body)
 	for b.Loop() {
-		s := New(format, altcha)
+		s := Prepare(altcha).Scanner(format)
 		for rest := p; len(rest) > 0; {
 			n := min(32<<10, len(rest))
 			if _, err := s.Write(rest[:n]); err != nil {
