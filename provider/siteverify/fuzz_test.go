@@ -82,8 +82,7 @@ func FuzzToken(f *testing.F) {
 		}
 		for _, p := range providers {
 			parsed, err := p.Parse(t.Context(), request, map[string]string{p.field: token})
-			var refusal *provider.Refusal
-			if errors.As(err, &refusal) {
+			if _, ok := errors.AsType[*provider.Refusal](err); ok {
 				continue
 			}
 			if err != nil || parsed.Fields[p.field] != token || parsed.Key == "" {
