@@ -64,7 +64,7 @@ func top(ctx context.Context, w io.Writer, title, file, options string) error {
 	left := 8
 	for line := range strings.Lines(string(out)) {
 		m := topLine.FindStringSubmatch(strings.TrimRight(line, "\n"))
-		if m == nil || strings.HasPrefix(options, "-cum") && (!strings.Contains(m[3], ours) || behind.MatchString(m[3])) {
+		if len(m) == 0 || strings.HasPrefix(options, "-cum") && (!strings.Contains(m[3], ours) || behind.MatchString(m[3])) {
 			continue
 		}
 		if left--; left >= 0 {
