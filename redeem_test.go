@@ -1,6 +1,7 @@
 package captcha
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -40,5 +41,29 @@ func TestRedemptionInAnOutage(t *testing.T) {
 			sameBytes(t, e.wantForwarded(e.post("/login", formType, body, "Cookie", cookie)).Body, body)
 			e.wantProblem(e.post("/login", formType, body, "Cookie", cookie), 403, "token-missing")
 		})
+	}
+}
+
+// A directive that was changed while the page was open redeems it too: it is the
+// one that has verified the proof, and the clearance is for it. Refused, the page
+// would have no way on.
+func TestRedeemAfterTheDirectiveHasChanged(t *testing.T) {
+	site := func(option string) string {
+		return "captcha /login* {\n\tprovider pow {\n\t\tdifficulty 1000\n\t}\n\tmax_replay 1KiB\n\t" + option + "\n}\nreverse_proxy {app}"
+	}
+	large := "comment=" + strings.Repeat("x", 2<<10)
+	e := serve(t, site(""))
+	seal := sealIn(t, e.browse("same-origin", "/login", formType, large))
+	e.load("", site("clearance 1h"))
+	text := "altcha=" + url.QueryEscape(e.token("/login")) + "&captcha-seal=" + seal
+	r := e.post("/login", formType, text, "Captcha-Redeem", "1", "Sec-Fetch-Site", "same-origin")
+	if r.StatusCode != 204 || len(r.Cookies()) != 1 {
+		t.Fatalf("%s, cookies %v: %s", r.Status, r.Cookies(), r.body)
+	}
+	c := r.Cookies()[0]
+	s := e.wantForwarded(e.browse("same-origin", "/login", formType, large, "Cookie", c.Name+"="+c.Value))
+	sameBytes(t, s.Body, large)
+	if again := e.browse("same-origin", "/login", formType, large, "Cookie", c.Name+"="+c.Value); again.StatusCode != 403 {
+		t.Errorf("once more: %s", again.Status)
 	}
 }
