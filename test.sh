@@ -10,6 +10,7 @@
 #	web      the scripts of the challenge page and of the examples, in Node
 #	rules    alert rules and dashboard, with promtool
 #	fleet    three Caddy processes with Redis, and what can go wrong
+#	soak     one Caddy process in honest and hostile load, with reloads and faults, for 20 seconds
 #	licences the licences of what is linked into cmd/caddy: docs/dependencies.md
 #	xcaddy   build Caddy with xcaddy, and try the result
 #	build    build cmd/caddy in two places: the same bytes
@@ -24,7 +25,7 @@ root=$PWD
 export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # a copy without its .git is as good
 export PUPPETEER_SKIP_DOWNLOAD=1 PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
 
-steps=(format vet lint go fuzz web rules fleet licences xcaddy build e2e)
+steps=(format vet lint go fuzz web rules fleet soak licences xcaddy build e2e)
 [[ $# -eq 0 ]] || steps=("$@")
 
 wants() { [[ " ${steps[*]} " == *" $1 "* ]]; }
@@ -42,7 +43,7 @@ prepare() {
 		PATH=$PATH:/usr/local/go/bin
 		command -v go >/dev/null || { echo "Go is missing: see https://go.dev/doc/install" >&2; exit 1; }
 	fi
-	if wants go || wants fuzz || wants fleet; then need gcc gcc libc6-dev; fi
+	if wants go || wants fuzz || wants fleet || wants soak; then need gcc gcc libc6-dev; fi
 	if wants go || wants fleet; then need redis-server redis-server; fi
 	if wants go; then need curl curl; fi
 	if wants web || wants e2e; then need node nodejs; fi
@@ -217,6 +218,12 @@ step_fleet() {
 		{ grep -v '^{' "$tmp/fleet.log" >&2; return 1; }
 	grep -E 'all in|all nodes' "$tmp/fleet.log"
 	grep -q '^--- PASS: TestFleetOfProcesses' "$tmp/fleet.log"
+}
+
+step_soak() {
+	go -C bench test -count=1 ./...
+	timeout 600 go -C bench run ./soak -time 20s -reload 3s -race >"$tmp/soak.log"
+	sed -n '/^| promises/,/^| drills/p' "$tmp/soak.log"
 }
 
 step_e2e() {
