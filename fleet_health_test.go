@@ -367,23 +367,3 @@ func TestFleetTexts(t *testing.T) {
 		}
 	})
 }
-
-func FuzzFleetTexts(f *testing.F) {
-	f.Add([]byte(`{"v":1,"node":"x","at":1700000000000,"state":"down","since":1700000000000,"reached":true,"throttled":0,"probe":"","outages":[{"start":1,"end":0,"evidence":"e"}]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		now := time.Now()
-		h := newHealth("id", "fake")
-		h.report, h.fleet = quiet(), newFleet(newKeeper("far", nil))
-		h.asker, h.check = new(testAsker), (*BypassCheck)(nil).resolve(false)
-		defer h.Destruct()
-		if doc, ok := parseHealthText(text, now); ok {
-			h.adopt(doc, now)
-			if o := h.overview(now); len(o.outages) > maxTold+1 || o.since.After(now) {
-				t.Errorf("%+v", o)
-			}
-		}
-		if doc, ok := parseDrillText(text, now); ok {
-			h.adoptDrill(doc, now)
-		}
-	})
-}
