@@ -143,6 +143,8 @@ func TestV1(t *testing.T) {
 		{"no random part", "?expires=" + at(time.Minute) + "&", "12", provider.TokenInvalid},
 		{"two expiries", "00ff?expires=" + at(time.Minute) + "&expires=" + at(time.Hour) + "&", "12", provider.TokenInvalid},
 		{"two names for it", "00ff?expire=" + at(time.Minute) + "&expires=" + at(time.Hour) + "&", "12", provider.TokenInvalid},
+		{"two spellings of it", "00ff?expires=" + at(time.Minute) + "&%65xpires=" + at(time.Hour) + "&", "12", provider.TokenInvalid},
+		{"a malformed name", "00ff?expires=" + at(time.Minute) + "&%xpires=" + at(time.Hour) + "&", "12", ""},
 		{"a negative expiry", "00ff?expires=-1&", "12", provider.TokenInvalid},
 		{"a fraction", "00ff?expires=" + at(time.Minute) + ".5&", "12", provider.TokenInvalid},
 		{"NaN", "00ff?expires=NaN&", "12", provider.TokenInvalid},

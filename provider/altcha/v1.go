@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -123,6 +124,9 @@ func parseSalt(salt string) (t terms, wrong string) {
 	dated := 0
 	for pair := range strings.SplitSeq(query, "&") {
 		name, text, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil { // libraries drop a malformed one
+			name = decoded
+		}
 		switch name {
 		case "expires", "expire": // altcha-lib reads both
 			if t.expires, ok = decimal(text); !ok {
