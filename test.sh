@@ -145,8 +145,8 @@ step_fuzz() {
 	FUZZCACHE=$(go env GOCACHE)/fuzz/$module # as go test has it
 	export FUZZCACHE
 	export -f fuzz_one
-	# one more than there are cores, because each is now and then busy with its files
-	xargs -P "$(($(nproc) + 1))" -n 3 bash -c 'fuzz_one "$@"' fuzz_one <"$tmp/fuzz.list"
+	# two more than there are cores, because each is now and then busy with its files
+	xargs -P "$(($(nproc) + 2))" -n 3 bash -c 'fuzz_one "$@"' fuzz_one <"$tmp/fuzz.list"
 }
 
 # fuzz_one BINARY DIRECTORY TARGET fuzzes one, with one worker. Without a bound, making
