@@ -171,7 +171,10 @@ func (b *heldBody) grow(limit, length int64) bool {
 	if 0 <= length && length < first {
 		first = length + 1
 	}
-	size := min(max(first, 4*int64(cap(b.mem))), limit)
+	size := max(first, 4*int64(cap(b.mem)))
+	if size > limit-first { // what is nearly enough would be copied once more
+		size = limit
+	}
 	more := size - int64(cap(b.mem))
 	if !b.budgets.memory.take(more, b.memCost, b.share) {
 		return false
