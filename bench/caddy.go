@@ -163,11 +163,22 @@ func (s *server) status(name string) (int64, error) {
 	return 0, fmt.Errorf("no %s in /proc/%d/status", name, s.pid)
 }
 
+// given are the addresses that freeAddress has returned: a system gives a port that
+// was closed to whoever asks next.
+var given = make(map[string]bool)
+
+// freeAddress returns an address that nobody listens at, each once.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		addr := l.Addr().String()
+		_ = l.Close()
+		if !given[addr] {
+			given[addr] = true
+			return addr, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
