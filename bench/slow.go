@@ -151,22 +151,29 @@ func (b *bench) slowUploads(ctx context.Context, n int, kind slowKind, lines, na
 			return got, err
 		}
 	}
-	err = all(ctx, n, func(i int) error {
+	if err = got.finish(ctx, uploads, list, name); err == nil {
+		got.peak, err = s.peak()
+	}
+	return got, err
+}
+
+// finish sends the rest of all uploads, with their tokens, and counts the answers.
+func (s *slowly) finish(ctx context.Context, uploads []*slowUpload, list []string, name string) error {
+	err := all(ctx, len(uploads), func(i int) error {
 		uploads[i].end(list[i])
 		return nil
 	})
 	if err != nil {
-		return got, err
+		return err
 	}
 	for _, u := range uploads {
-		got.statuses[u.status]++
+		s.statuses[u.status]++
 		err = cmp.Or(err, u.err)
 	}
-	if got.statuses[200]+got.statuses[503] != n { // a busy machine sends too slowly, which is 408
-		fmt.Fprintf(os.Stderr, "  %s: answers by status, 0 for none: %v %v\n", name, got.statuses, err)
+	if s.statuses[200]+s.statuses[503] != len(uploads) { // a busy machine sends too slowly, which is 408
+		fmt.Fprintf(os.Stderr, "  %s: answers by status, 0 for none: %v %v\n", name, s.statuses, err)
 	}
-	got.peak, err = s.peak()
-	return got, err
+	return nil
 }
 
 const slowWorkers = 64
