@@ -24,6 +24,7 @@ type link struct {
 	health   *health           // nil where the provider cannot be asked for it: it is never down
 	watched  bool              // health is held for this link
 	check    *BypassCheck
+	tally    tally
 }
 
 // standing is how the provider stands now. One that cannot be asked stands well.
@@ -40,7 +41,7 @@ func newLink(p provider.Provider, name string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{provider: p, name: name, identity: name + "\x00" + string(config), fields: p.Fields()}
+	l := &link{provider: p, name: name, identity: name + "\x00" + string(config), fields: p.Fields(), tally: newTally(name)}
 	l.digest = sha256.Sum256([]byte(l.identity))
 	if has, ok := p.(provider.Presenter); ok {
 		w := web.Widget(has.Widget())

@@ -23,8 +23,6 @@ const (
 	onceTTL        = 2 * time.Minute
 	maxOnceCookies = 4
 	onceInfix      = "-once-"
-	// maxSameName bounds how many cookies of one name are looked at.
-	maxSameName = 4
 )
 
 // pass is what a clearance cookie says. Everything it is bound to but does not
@@ -47,11 +45,8 @@ func (h *Handler) cleared(r *http.Request, now time.Time) bool {
 	if h.Clearance.Duration == 0 {
 		return false
 	}
-	for i, c := range r.CookiesNamed(h.clearanceCookie(r)) {
-		if i == maxSameName {
-			break
-		}
-		if p, ok := h.openPass(r.Context(), c.Value, h.bindClearance(r), now); ok && h.countUse(r.Context(), p) {
+	for value := range cookieValues(r, h.clearanceCookie(r)) {
+		if p, ok := h.openPass(r.Context(), value, h.bindClearance(r), now); ok && h.countUse(r.Context(), p) {
 			return true
 		}
 	}
@@ -65,11 +60,8 @@ func (h *Handler) holdsClearance(r *http.Request, now time.Time) bool {
 	if h.Clearance.Duration == 0 || h.Clearance.Uses > 0 {
 		return false
 	}
-	for i, c := range r.CookiesNamed(h.clearanceCookie(r)) {
-		if i == maxSameName {
-			break
-		}
-		if _, ok := h.openPass(r.Context(), c.Value, h.bindClearance(r), now); ok {
+	for value := range cookieValues(r, h.clearanceCookie(r)) {
+		if _, ok := h.openPass(r.Context(), value, h.bindClearance(r), now); ok {
 			return true
 		}
 	}
@@ -84,11 +76,8 @@ func (h *Handler) clearedOnce(r *http.Request, now time.Time) bool {
 	}
 	method, _ := original(r)
 	binding := h.bindOnce(r, method)
-	for i, c := range r.CookiesNamed(h.onceCookie(r, binding)) {
-		if i == maxSameName {
-			break
-		}
-		p, ok := h.openPass(r.Context(), c.Value, binding, now)
+	for value := range cookieValues(r, h.onceCookie(r, binding)) {
+		p, ok := h.openPass(r.Context(), value, binding, now)
 		if !ok || !h.remembered(p) {
 			continue
 		}

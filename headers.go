@@ -147,9 +147,7 @@ func (stripHandler) CaddyModule() caddy.ModuleInfo {
 // ServeHTTP removes forged headers, unless a captcha handler has already done
 // so and set its own.
 func (s stripHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if earlier(r) == nil {
-		stripForged(r)
-	}
+	arrive(r)
 	if s.Guard == guardAnswer && asksForPuzzle(w, r) {
 		return answerStray(w)
 	}

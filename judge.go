@@ -1,10 +1,8 @@
 package captcha
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -119,24 +117,10 @@ func (h *Handler) beginsAsPage(r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody {
 		return false
 	}
-	p := new(peeked)
-	n, err := io.ReadFull(r.Body, p.start[:])
-	if err == io.ErrUnexpectedEOF {
-		err = io.EOF
-	}
-	p.rest, p.budgets, p.mem, p.inMem, p.ended = r.Body, &noBudgets, p.start[:n], int64(n), err
-	r.Body = &p.heldBody
-	return slices.ContainsFunc(h.pageStarts, func(start []byte) bool { return bytes.HasPrefix(p.start[:n], start) })
+	p := peek(r.Body)
+	r.Body = p
+	return slices.ContainsFunc(h.pageStarts, p.hasPrefix)
 }
-
-// peeked is a body of which only the beginning was read. No budget counts it.
-type peeked struct {
-	heldBody
-	start [maxFieldName]byte
-}
-
-// maxFieldName is longer than the name of any provider's first field.
-const maxFieldName = 64
 
 const formContentType = "application/x-www-form-urlencoded"
 
@@ -174,14 +158,16 @@ func (h *Handler) missing() finding {
 }
 
 // decide decides with the handler's policy and the primary's standing now.
-func (h *Handler) decide(f finding) decision {
-	now := time.Now()
-	return decide(h.Mode, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
-}
+func (h *Handler) decide(f finding) decision { return h.decideAs(h.Mode, f) }
 
 // enforced is the same in mode enforce, whatever the mode: what a script of ours asks
 // for is answered in signal, too.
-func (h *Handler) enforced(f finding) decision {
+func (h *Handler) enforced(f finding) decision { return h.decideAs(modeEnforce, f) }
+
+func (h *Handler) decideAs(m mode, f finding) decision {
+	if f.situation == "" { // policy has no say
+		return decide(m, f, h.policy, standing{}, false, time.Time{})
+	}
 	now := time.Now()
-	return decide(modeEnforce, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
+	return decide(m, f, h.policy, h.chain[0].standing(now), h.nextFallback(now) != nil, now)
 }

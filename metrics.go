@@ -112,16 +112,41 @@ func newMetrics(ctx caddy.Context) (*metrics, error) {
 	return new(metrics), nil
 }
 
-func (*metrics) decided(d decision, by string) {
-	collectors.decisions.WithLabelValues(string(d.verb), string(d.reason), by).Inc()
+// tally are one provider's counters of what happens most; looking them up by their
+// labels costs more than counting.
+type tally struct {
+	forwarded, passed prometheus.Counter
+	took              prometheus.Observer
+}
+
+func newTally(name string) tally {
+	return tally{
+		forwarded: collectors.decisions.WithLabelValues(string(verbForward), "", name),
+		passed:    collectors.verifications.WithLabelValues(name, outcomePass),
+		took:      collectors.duration.WithLabelValues(name),
+	}
+}
+
+const outcomePass = "pass"
+
+func (*metrics) decided(d decision, by *link) {
+	if d.verb == verbForward && d.reason == "" {
+		by.tally.forwarded.Inc()
+	} else {
+		collectors.decisions.WithLabelValues(string(d.verb), string(d.reason), by.name).Inc()
+	}
 	if d.failover != "" {
 		collectors.failovers.WithLabelValues(string(d.failover), string(d.action)).Inc()
 	}
 }
 
-func (*metrics) verified(by, outcome string, took time.Duration) {
-	collectors.verifications.WithLabelValues(by, outcome).Inc()
-	collectors.duration.WithLabelValues(by).Observe(took.Seconds())
+func (*metrics) verified(by *link, outcome string, took time.Duration) {
+	if outcome == outcomePass {
+		by.tally.passed.Inc()
+	} else {
+		collectors.verifications.WithLabelValues(by.name, outcome).Inc()
+	}
+	by.tally.took.Observe(took.Seconds())
 }
 
 func (*metrics) providerUp(name string, isUp bool) {

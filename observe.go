@@ -29,18 +29,18 @@ func (h *Handler) observe(r *http.Request, o *outcome, f finding, d decision) *o
 		o = new(outcome)
 	}
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		o.tell(repl, first, story{f, by, d.verb})
+		o.tell(repl, first, story{f, by.name, d.verb})
 	}
 	return o
 }
 
-// judgedBy names the provider that judged the token; where none did, the one
-// whose token is asked for.
-func (h *Handler) judgedBy(f finding) string {
+// judgedBy is the provider that judged the token; where none did, the one whose
+// token is asked for.
+func (h *Handler) judgedBy(f finding) *link {
 	if f.by != nil {
-		return f.by.name
+		return f.by
 	}
-	return h.chain[0].name
+	return h.chain[0]
 }
 
 // reportFailover counts a request that policy decided, and logs it: under load a

@@ -1,16 +1,17 @@
 package captcha
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // outcome is what a captcha handler leaves to those behind it on the same
-// request, and to the log. It lives in the context, where no client and no other
-// handler can put it; a request that has one has no forged headers any more.
+// request, and to the log. It lives among the request's variables; its type is
+// ours, so neither a client nor another handler can put one there. A request that
+// has one has no forged headers any more.
 type outcome struct {
 	settled bool   // an enforcing handler has decided
 	cleared string // the scope of a clearance that mode signal has found, and spent
@@ -27,21 +28,30 @@ type judged struct {
 	testKeys bool // a published test token would have passed
 }
 
-type outcomeKey struct{}
+// outcomeVar is the name of the variable with the outcome, or, before there is one,
+// with the word that forged headers have been removed.
+const outcomeVar = "http.handlers.captcha"
 
-// earlier is what an earlier handler has left; nil where there was none.
-func earlier(r *http.Request) *outcome {
-	o, _ := r.Context().Value(outcomeKey{}).(*outcome)
-	return o
-}
+// stripped is that word.
+type stripped struct{}
 
-// leave puts o into r, in place: placeholders of the body are bound to this very
-// request.
-func (o *outcome) leave(r *http.Request) {
-	if earlier(r) == nil {
-		*r = *r.WithContext(context.WithValue(r.Context(), outcomeKey{}, o))
+// earlier is what an earlier handler has left; nil where there was none. In any
+// case the request has no forged headers any more: they are removed once, not
+// again by each handler.
+func arrive(r *http.Request) *outcome {
+	switch v := caddyhttp.GetVar(r.Context(), outcomeVar).(type) {
+	case *outcome:
+		return v
+	case stripped:
+		return nil
 	}
+	stripForged(r)
+	caddyhttp.SetVar(r.Context(), outcomeVar, stripped{})
+	return nil
 }
+
+// leave puts o into r's variables.
+func (o *outcome) leave(r *http.Request) { caddyhttp.SetVar(r.Context(), outcomeVar, o) }
 
 // hasCleared reports whether a clearance of the scope was found, and spent.
 func (o *outcome) hasCleared(scope string) bool { return o != nil && o.cleared == scope }

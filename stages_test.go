@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -41,7 +42,10 @@ func newStage(tb testing.TB, h *Handler) *stage {
 	if err := h.app.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	return &stage{h, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })}
+	return &stage{h, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		_, err := io.Copy(io.Discard, r.Body)
+		return err
+	})}
 }
 
 // request is one as Caddy's server hands it to a handler.

@@ -192,7 +192,7 @@ func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token 
 	case err != nil:
 		outcome = string(faultOf(err).Class)
 	case verdict.Outcome == provider.Pass:
-		outcome = "pass"
+		outcome = outcomePass
 	case verdict.Outcome == provider.Fail && verdict.Unknown != "":
 		outcome = "unknown_code"
 		h.reportUnknown(l, verdict.Unknown, token)
@@ -200,7 +200,7 @@ func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token 
 	if err == nil && l.health != nil {
 		l.health.met()
 	}
-	h.app.reporter.metrics.verified(l.name, outcome, time.Since(start))
+	h.app.reporter.metrics.verified(l, outcome, time.Since(start))
 	return verdict, err
 }
 
