@@ -76,6 +76,7 @@ type heldBody struct {
 
 	mu      sync.Mutex
 	mem     []byte
+	first   *[]byte // mem, where that is from firstRooms
 	file    *os.File
 	inMem   int64 // bytes in mem
 	onDisk  int64 // bytes in file
@@ -154,6 +155,7 @@ func (b *heldBody) free() {
 	}
 	b.freed = true
 	b.mem = nil
+	b.giveFirst()
 	if b.file != nil {
 		discard(b.file)
 		b.budgets.disk.give(b.onDisk, b.share)
@@ -163,16 +165,17 @@ func (b *heldBody) free() {
 	}
 }
 
+// firstRoom is how much memory a body gets at first; most forms need no more, so that
+// it is used again.
+const firstRoom = 4 << 10
+
+var firstRooms = bufferPool(firstRoom)
+
 // grow makes room in memory for more bytes, up to limit bytes in all, and
-// reports whether the budget allows it. A body that says how long it is, and is
-// short, gets one byte more than that: room to see its end.
-func (b *heldBody) grow(limit, length int64) bool {
-	first := int64(4 << 10)
-	if 0 <= length && length < first {
-		first = length + 1
-	}
-	size := max(first, 4*int64(cap(b.mem)))
-	if size > limit-first { // what is nearly enough would be copied once more
+// reports whether the budget allows it.
+func (b *heldBody) grow(limit int64) bool {
+	size := max(firstRoom, 4*int64(cap(b.mem)))
+	if size > limit-firstRoom { // what is nearly enough would be copied once more
 		size = limit
 	}
 	more := size - int64(cap(b.mem))
@@ -180,10 +183,22 @@ func (b *heldBody) grow(limit, length int64) bool {
 		return false
 	}
 	b.memCost += more
-	mem := make([]byte, len(b.mem), size)
-	copy(mem, b.mem)
-	b.mem = mem
+	if size == firstRoom {
+		b.first = firstRooms.Get().(*[]byte)
+		b.mem = (*b.first)[:0]
+		return true
+	}
+	b.mem = append(make([]byte, 0, size), b.mem...)
+	b.giveFirst()
 	return true
+}
+
+// giveFirst gives the first room back.
+func (b *heldBody) giveFirst() {
+	if b.first != nil {
+		firstRooms.Put(b.first)
+		b.first = nil
+	}
 }
 
 // spill appends p to the temporary file.

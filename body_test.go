@@ -283,7 +283,7 @@ func TestHeldBodyReads(t *testing.T) {
 	room.memory.limit.Store(1 << 20)
 	room.disk.limit.Store(1 << 20)
 	b := &heldBody{budgets: room, rest: io.NopCloser(strings.NewReader("-rest"))}
-	if !b.grow(10, -1) {
+	if !b.grow(10) {
 		t.Fatal("no room")
 	}
 	b.mem = append(b.mem, "memory"...)
@@ -341,22 +341,20 @@ func TestSlowBodiesAreWaitedForWithLittle(t *testing.T) {
 // A body that is as long as what memory holds is not copied again for its last byte.
 func TestHeldBodyGrows(t *testing.T) {
 	for _, c := range []struct {
-		limit, length int64
-		want          []int
+		limit int64
+		want  []int
 	}{
-		{64<<10 + 1, -1, []int{4 << 10, 16 << 10, 64<<10 + 1}},
-		{64<<10 + 1, 1 << 20, []int{4 << 10, 16 << 10, 64<<10 + 1}},
-		{64<<10 + 1, 99, []int{100, 400}},
-		{4<<10 + 1, -1, []int{4<<10 + 1}},
-		{1<<10 + 1, -1, []int{1<<10 + 1}},
-		{100<<10 + 1, -1, []int{4 << 10, 16 << 10, 64 << 10, 100<<10 + 1}},
+		{64<<10 + 1, []int{4 << 10, 16 << 10, 64<<10 + 1}},
+		{4<<10 + 1, []int{4<<10 + 1}},
+		{1<<10 + 1, []int{1<<10 + 1}},
+		{100<<10 + 1, []int{4 << 10, 16 << 10, 64 << 10, 100<<10 + 1}},
 	} {
 		var room budgets
 		room.memory.limit.Store(1 << 20)
 		b := &heldBody{budgets: &room}
 		for _, want := range c.want {
-			if !b.grow(c.limit, c.length) || cap(b.mem) != want || room.memory.used.Load() != int64(want) {
-				t.Errorf("of %d, length %d: room for %d, %d taken, want %d", c.limit, c.length, cap(b.mem), room.memory.used.Load(), want)
+			if !b.grow(c.limit) || cap(b.mem) != want || room.memory.used.Load() != int64(want) {
+				t.Errorf("of %d: room for %d, %d taken, want %d", c.limit, cap(b.mem), room.memory.used.Load(), want)
 			}
 			b.mem = b.mem[:cap(b.mem)]
 		}

@@ -66,13 +66,11 @@ func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error)
 	case format.Kind == formtoken.None:
 		return found{}, nil
 	}
-	s := &search{
-		h: h, format: format,
-		scanner: h.wanted[format.Kind].Scanner(format),
-		body:    &heldBody{budgets: &h.app.shared.budgets, share: shareOf(r), rest: r.Body},
-		length:  r.ContentLength,
-		longer:  r.ContentLength > h.MaxBuffer,
-	}
+	s := searches.Get().(*search)
+	defer s.end()
+	h.wanted[format.Kind].Start(&s.scanner, format)
+	s.h, s.format, s.longer = h, format, r.ContentLength > h.MaxBuffer
+	s.body = &heldBody{budgets: &h.app.shared.budgets, share: shareOf(r), rest: r.Body}
 	if h.Mode != modeSignal {
 		s.pace = keepPace(w, r.Body)
 		defer s.pace.stop()
@@ -101,11 +99,7 @@ func (f found) token(l *link) map[string]string {
 	case len(names) == 1:
 		all = map[string]string{names[0]: f.header}
 	default:
-		all = nil
-		text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(f.header, "="))
-		if err != nil || len(text) > maxTokenLen*len(names) || json.Unmarshal(text, &all) != nil {
-			return nil
-		}
+		all = fieldsOf(f.header, maxTokenLen*len(names))
 	}
 	if len(all) == len(names) && len(names) == 1 {
 		if _, ok := all[names[0]]; ok {
@@ -122,6 +116,15 @@ func (f found) token(l *link) map[string]string {
 		token[name] = value
 	}
 	return token
+}
+
+// fieldsOf reads the JSON object of a token header; nil where it is none.
+func fieldsOf(header string, maxLen int) (fields map[string]string) {
+	text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(header, "="))
+	if err != nil || len(text) > maxLen || json.Unmarshal(text, &fields) != nil {
+		return nil
+	}
+	return fields
 }
 
 // want prepares the fields to look for in a body of each kind: those of any one
@@ -152,13 +155,21 @@ func (h *Handler) want() {
 type search struct {
 	h       *Handler
 	format  formtoken.Format
-	scanner *formtoken.Scanner
+	scanner formtoken.Scanner
 	body    *heldBody
 	pace    *pace
-	length  int64 // of the body, as the client says; -1 where it does not
 	longer  bool  // the body is certainly longer than max_buffer
 	flows   bool  // the last piece beyond max_buffer was a large one
 	scanErr error // of the scanner, sticky
+}
+
+// searches are used again: one is large, and over before the request goes on.
+var searches = sync.Pool{New: func() any { return new(search) }}
+
+// end ends a search. What it has found stays.
+func (s *search) end() {
+	*s = search{}
+	searches.Put(s)
 }
 
 var errTooLong = errors.New("no token before max_body")
@@ -217,7 +228,7 @@ func (s *search) more() error {
 	b := s.body
 	// one byte more than max_buffer tells whether the body ends within it
 	if room := s.h.MaxBuffer + 1 - b.inMem; room > 0 {
-		if len(b.mem) == cap(b.mem) && !b.grow(s.h.MaxBuffer+1, s.length) {
+		if len(b.mem) == cap(b.mem) && !b.grow(s.h.MaxBuffer+1) {
 			return errNoRoom
 		}
 		have := len(b.mem)

@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"crypto/sha256"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -27,20 +28,11 @@ type refusals struct {
 }
 
 type refusal struct {
-	key    tokenKey
+	sum    [sha256.Size]byte // of the token, which is not kept itself
 	reason provider.Reason
 }
 
-// tokenKey names a token at one provider and host without being it.
-type tokenKey [sha256.Size]byte
-
-func (k tokenKey) hash() uint64 {
-	var h uint64
-	for _, b := range k[:8] {
-		h = h<<8 | uint64(b)
-	}
-	return h
-}
+var refusalSeed = maphash.MakeSeed()
 
 // open starts the cache on first use: `caddy validate` starts nothing.
 func (c *refusals) open() {
@@ -58,21 +50,21 @@ func (c *refusals) open() {
 }
 
 // get returns why a token was refused in the last minute; empty if it was not.
-func (c *refusals) get(key tokenKey) provider.Reason {
+func (c *refusals) get(token []byte) provider.Reason {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.cache == nil || c.closed {
 		return ""
 	}
-	// the key is compared whole: half of a hash is not a proof of guilt
-	if r, ok := c.cache.Get(key.hash()); ok && r.key == key {
+	// a short hash finds it, and is no proof of guilt
+	if r, ok := c.cache.Get(maphash.Bytes(refusalSeed, token)); ok && r.sum == sha256.Sum256(token) {
 		return r.reason
 	}
 	return ""
 }
 
 // add remembers that a token was refused.
-func (c *refusals) add(key tokenKey, reason provider.Reason) {
+func (c *refusals) add(token []byte, reason provider.Reason) {
 	c.mu.Lock()
 	if !c.closed {
 		c.open()
@@ -81,7 +73,7 @@ func (c *refusals) add(key tokenKey, reason provider.Reason) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.cache != nil && !c.closed {
-		c.cache.SetWithTTL(key.hash(), refusal{key, reason}, 1, refusalTTL)
+		c.cache.SetWithTTL(maphash.Bytes(refusalSeed, token), refusal{sha256.Sum256(token), reason}, 1, refusalTTL)
 	}
 }
 

@@ -97,7 +97,13 @@ func BenchmarkStages(b *testing.B) {
 		{"page", func() *http.Request { return s.request("POST", form, browser...) }, ""},
 		{"problem", func() *http.Request { return s.request("POST", form) }, ""},
 	} {
-		b.Run(c.name, func(b *testing.B) { s.bench(b, c.request, c.status) })
+		b.Run(c.name, func(b *testing.B) {
+			if c.status == statusPassed { // what it costs to grant one is another matter
+				defer func(was Clearance) { *s.Clearance = was }(*s.Clearance)
+				s.Clearance.Duration = 0
+			}
+			s.bench(b, c.request, c.status)
+		})
 	}
 }
 

@@ -2,7 +2,6 @@ package captcha
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"net/http"
@@ -70,10 +69,11 @@ const claimSlack = time.Minute
 // verify judges the token of a request, within verify_timeout. A client that goes
 // away takes neither the claim nor the answer with it.
 func (h *Handler) verify(client context.Context, req provider.Request, fd found) finding {
-	ctx := withDeadline(client, time.Now().Add(time.Duration(h.VerifyTimeout)))
+	now := time.Now()
+	ctx := withDeadline(client, now.Add(time.Duration(h.VerifyTimeout)))
 	defer ctx.end()
 	primary := h.chain[0]
-	at := primary.standing(time.Now())
+	at := primary.standing(now)
 	req.Down = at.down
 	l, token, f := h.parse(ctx, req, fd)
 	if l == nil {
@@ -125,8 +125,9 @@ func (h *Handler) parse(ctx context.Context, req provider.Request, fd found) (*l
 
 // parseOne parses one provider's token. The finding is empty where that worked.
 func (h *Handler) parseOne(ctx context.Context, l *link, req provider.Request, fields map[string]string) (provider.Token, finding) {
-	key := tokenKeyOf(l, req, fields)
-	if reason := h.app.shared.refusals.get(key); reason != "" {
+	var room [maxUsualToken]byte
+	text := appendToken(room[:0], l, req, fields)
+	if reason := h.app.shared.refusals.get(text); reason != "" {
 		return provider.Token{}, finding{status: statusFailed, reason: reason, by: l}
 	}
 	token, err := l.provider.Parse(ctx, req, fields)
@@ -139,7 +140,7 @@ func (h *Handler) parseOne(ctx context.Context, l *link, req provider.Request, f
 		return provider.Token{}, finding{status: statusMissing, reason: no.Reason}
 	case isRefusal:
 		h.logger.Debug("token refused", zap.String("provider", l.name), zap.String("reason", string(no.Reason)), zap.String("detail", no.Detail))
-		h.app.shared.refusals.add(key, no.Reason)
+		h.app.shared.refusals.add(text, no.Reason)
 		return provider.Token{}, finding{status: statusFailed, reason: no.Reason, by: l}
 	}
 	h.trouble.Warn("a token could not be read; the visitor is asked to try again", zap.String("provider", l.name), zap.Error(err))
@@ -270,15 +271,15 @@ func (h *Handler) outcome(ctx context.Context, l *link, req provider.Request, to
 	default:
 		h.logger.Debug("token failed", zap.String("provider", l.name), zap.String("reason", string(v.Reason)), zap.String("detail", v.Detail))
 		h.release(ctx, token)
-		h.app.shared.refusals.add(tokenKeyOf(l, req, token.Fields), v.Reason)
+		h.app.shared.refusals.add(appendToken(nil, l, req, token.Fields), v.Reason)
 	}
 	return f
 }
 
-// tokenKeyOf hashes a token with the provider and the host that it was sent to.
-func tokenKeyOf(l *link, req provider.Request, fields map[string]string) tokenKey {
-	var scratch [1 << 10]byte
-	text := append(scratch[:0], l.digest[:]...)
+// appendToken appends what names a token: it, its provider, and the host that it was
+// sent to. Most are a few hundred bytes, for which maxUsualToken is enough.
+func appendToken(text []byte, l *link, req provider.Request, fields map[string]string) []byte {
+	text = append(text, l.digest[:]...)
 	write := func(s string) {
 		text = binary.BigEndian.AppendUint64(text, uint64(len(s)))
 		text = append(text, s...)
@@ -287,5 +288,7 @@ func tokenKeyOf(l *link, req provider.Request, fields map[string]string) tokenKe
 	for _, name := range l.fields {
 		write(fields[name])
 	}
-	return sha256.Sum256(text)
+	return text
 }
+
+const maxUsualToken = 1 << 10

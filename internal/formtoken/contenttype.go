@@ -19,6 +19,9 @@ func ParseContentType(contentType, contentEncoding []string) (Format, error) {
 		return Format{}, errTypeMany
 	}
 	value := contentType[0]
+	if value == "application/x-www-form-urlencoded" && len(contentEncoding) == 0 { // most forms
+		return Format{Kind: URLEncoded}, nil
+	}
 	if trimOWS(value) == "" {
 		return Format{}, nil
 	}

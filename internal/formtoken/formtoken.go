@@ -84,6 +84,9 @@ const (
 	defaultValue = 16 << 10
 )
 
+// usualValue is enough room for a proof of work, and for the beginning of what is longer.
+const usualValue = 640
+
 // Every reason to refuse is one variable, so that tests can name it and the text stays constant.
 var (
 	errTypeMany     = &Error{"more than one content type"}

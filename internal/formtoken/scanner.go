@@ -37,7 +37,14 @@ type parser interface {
 
 // Scanner returns a scanner of one body of that format.
 func (all *Fields) Scanner(format Format) *Scanner {
-	s := &Scanner{completeAt: -1, errorAt: -1}
+	s := new(Scanner)
+	all.Start(s, format)
+	return s
+}
+
+// Start makes s, used or new, a scanner of one body of that format.
+func (all *Fields) Start(s *Scanner, format Format) {
+	*s = Scanner{completeAt: -1, errorAt: -1}
 	s.names = newNameSet(all, s.fields[:0])
 	s.missing = append(s.counts[:0], all.missing...)
 	switch format.Kind {
@@ -51,7 +58,6 @@ func (all *Fields) Scanner(format Format) *Scanner {
 	case JSON:
 		s.parser = newJSON(s)
 	}
-	return s
 }
 
 // Write feeds the next bytes of the body. Its error is always an *Error, and it stays.
@@ -119,6 +125,9 @@ func (s *Scanner) fail(e *Error, at int64) *Error {
 func (s *Scanner) begin(f *field) {
 	s.open, s.again, s.pos = f, f.found, 0
 	f.collect = strings.Builder{}
+	if !s.again {
+		f.collect.Grow(min(f.maxLen, usualValue))
+	}
 }
 
 // put takes the next bytes of the open value; off is the offset of the first one in the body.

@@ -8,6 +8,9 @@ import (
 // maxPayload is many times what a widget sends, and little to look at.
 const maxPayload = 4096
 
+// usualPayload is longer than what they send.
+const usualPayload = 1024
+
 // payload is what a widget sends, base64 around JSON.
 type payload struct {
 	challenge string // 64 lower-case hex digits
@@ -25,8 +28,12 @@ func decodePayload(raw string) (p payload, wrong string) {
 	if len(raw) > maxPayload {
 		return p, "longer than a payload can be"
 	}
-	var buf [maxPayload]byte
-	n, err := encoding.Decode(buf[:], []byte(raw))
+	var room [usualPayload]byte
+	buf := room[:]
+	if len(raw) > len(buf) {
+		buf = make([]byte, maxPayload)
+	}
+	n, err := encoding.Decode(buf, []byte(raw))
 	// The decoder skips line breaks; the length does not.
 	if err != nil || encoding.EncodedLen(n) != len(raw) {
 		return p, "not canonical base64"

@@ -109,12 +109,21 @@ func isHex(s string, length int) bool {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+		if !hexDigits[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// hexDigits is a table because a processor cannot guess of a hash whether it goes on
+// with a digit or a letter.
+var hexDigits = func() (digits [256]bool) {
+	for _, c := range "0123456789abcdef" {
+		digits[c] = true
+	}
+	return digits
+}()
 
 // isRole says whether s is a role as the contract allows it.
 func isRole(s string) bool {

@@ -13,6 +13,8 @@ const (
 	// sweepPause bounds the work of sweeping, in seconds: a shard of a full
 	// ledger takes a fraction of a millisecond.
 	sweepPause = 10
+	// sweepEvery is how many writes there are to one look at another shard.
+	sweepEvery = 4
 	// shrinkBelow is how much of its largest size a map may have lost.
 	shrinkBelow = 4
 )
@@ -23,7 +25,7 @@ const (
 type ledger struct {
 	limit    int64
 	size     atomic.Int64
-	next     atomic.Uint32 // the shard to sweep next
+	writes   atomic.Uint32 // by them goes which shard is swept next
 	sweptAll atomic.Int64
 	shards   [shardCount]shard
 }
@@ -107,10 +109,14 @@ func (l *ledger) remove(k id) {
 	}
 }
 
-// sweepNext sweeps one shard, another one with every write, so that a
-// trickle of writes also gives back what a flood took.
+// sweepNext sweeps one shard, another one after a few writes, so that a trickle
+// of writes also gives back what a flood took.
 func (l *ledger) sweepNext(now int64) {
-	s := &l.shards[l.next.Add(1)%shardCount]
+	n := l.writes.Add(1)
+	if n%sweepEvery != 0 {
+		return
+	}
+	s := &l.shards[n/sweepEvery%shardCount]
 	if !s.mu.TryLock() {
 		return
 	}
