@@ -244,7 +244,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // forward gives the request on, and tells the app what was found.
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, o *outcome, f finding, fd found, now time.Time) error {
-	setHeaders(r, string(f.status), h.judgedBy(f).name, score(f), string(f.reason))
+	setHeaders(r, string(f.status), h.judgedBy(f).name, score(f.score), string(f.reason))
 	if f.status == statusPassed && f.by != nil && f.by.identity == h.chain[0].identity && h.Clearance.Duration > 0 {
 		h.grantClearance(w, r, now)
 	}

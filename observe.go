@@ -29,7 +29,7 @@ func (h *Handler) observe(r *http.Request, o *outcome, f finding, d decision) *o
 		o = new(outcome)
 	}
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		o.tell(repl, first, story{f, by.name, d.verb})
+		o.tell(repl, first, story{f.status, f.reason, f.score, by.name, d.verb})
 	}
 	return o
 }
@@ -98,11 +98,11 @@ func note(r *http.Request, a *answer) {
 }
 
 // score is the text of a score; empty where there is none.
-func score(f finding) string {
-	if f.score == nil {
+func score(s *float64) string {
+	if s == nil {
 		return ""
 	}
-	return strconv.FormatFloat(*f.score, 'g', -1, 64)
+	return strconv.FormatFloat(*s, 'g', -1, 64)
 }
 
 // setHeaders sets our request headers; an empty value says nothing, and takes

@@ -6,6 +6,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-captcha/caddy-captcha/provider"
 )
 
 // outcome is what a captcha handler leaves to those behind it on the same
@@ -63,7 +65,9 @@ func (o *outcome) hasAsked(l *link) bool {
 
 // story is what the placeholders say.
 type story struct {
-	finding  finding
+	status   status
+	reason   provider.Reason
+	score    *float64
 	provider string
 	verb     verb
 }
@@ -88,13 +92,13 @@ func (o *outcome) placeholder(name string) (any, bool) {
 	s := &o.story
 	switch name {
 	case "status":
-		return string(s.finding.status), true
+		return string(s.status), true
 	case "provider":
 		return s.provider, true
 	case "score":
-		return score(s.finding), true
+		return score(s.score), true
 	case "reason":
-		return string(s.finding.reason), true
+		return string(s.reason), true
 	case "decision":
 		return string(s.verb), true
 	}

@@ -80,7 +80,7 @@ func (h *Handler) verify(client context.Context, req provider.Request, fd found)
 		return f
 	}
 	if l != primary {
-		if !h.entitled(ctx, token, at, time.Now()) {
+		if !h.entitled(ctx, token, at, now) {
 			return failed(provider.TokenInvalid)
 		}
 		req.Down = false

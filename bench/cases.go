@@ -140,7 +140,7 @@ func tokenPost(site func(*server) string) func(context.Context, *bench, int, *se
 func (b *bench) tokenPost(ctx context.Context, rounds int, plain, ours *server, plainAddr, oursAddr string) (*load, *load, error) {
 	begin := time.Now()
 	perSlice := max(1, b.tokens/b.rounds)
-	list, err := tokens(ctx, oursAddr, perSlice*(rounds+1)) // one slice is to get warm
+	list, err := tokens(ctx, oursAddr, perSlice*(rounds+b.warm))
 	if err != nil {
 		return nil, nil, err
 	}

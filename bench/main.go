@@ -38,6 +38,7 @@ type options struct {
 	only        string
 	sites       int
 	slow        int
+	warm        int
 	caddy       string
 	profile     string
 	timeout     time.Duration
@@ -80,6 +81,7 @@ func parseFlags() (options, error) {
 	var seconds float64
 	flag.IntVar(&o.rounds, "rounds", 60, "how often each case is measured on both servers")
 	flag.IntVar(&o.restarts, "restarts", 12, "how many pairs of new processes the rounds of a case are spread over")
+	flag.IntVar(&o.warm, "warm", 6, "slices on each new process that do not count")
 	flag.Float64Var(&seconds, "seconds", 0.15, "length of one slice of a round")
 	flag.IntVar(&o.connections, "connections", 8, "keep-alive connections")
 	flag.IntVar(&o.tokens, "tokens", 30000, "tokens that are spent, solved in advance; each opens one request")
@@ -104,8 +106,8 @@ func parseFlags() (options, error) {
 		return o, fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	case o.restarts < 1 || o.restarts > o.rounds:
 		return o, errors.New("restarts must be from 1 to rounds")
-	case o.rounds < 1 || o.slice < 10*time.Millisecond || o.connections < 1 || o.procs < 1 || o.uploads < 1 || o.uploadMB < 1 || o.sites < 1 || o.slow < 1:
-		return o, errors.New("rounds, connections, procs, uploads, upload-mb, sites and slow must be at least 1, seconds at least 0.01")
+	case o.rounds < 1 || o.warm < 1 || o.slice < 10*time.Millisecond || o.connections < 1 || o.procs < 1 || o.uploads < 1 || o.uploadMB < 1 || o.sites < 1 || o.slow < 1:
+		return o, errors.New("rounds, connections, procs, uploads, upload-mb, sites, slow and warm must be at least 1, seconds at least 0.01")
 	case o.tokens < o.rounds:
 		return o, errors.New("tokens must be at least as many as rounds")
 	}

@@ -143,9 +143,9 @@ func describe(o options) {
 		what = "commit " + cmp.Or(strings.TrimSpace(string(commit)), "unknown")
 	}
 	load, _ := os.ReadFile("/proc/loadavg")
-	fmt.Printf("%s; %s; %s, %d cores, GOMAXPROCS of each Caddy %d; load average %s; %d rounds of %v on %d pairs of processes, %d connections\n\n",
+	fmt.Printf("%s; %s; %s, %d cores, GOMAXPROCS of each Caddy %d; load average %s; %d rounds of %v on %d pairs of processes, each of them %d slices warm, %d connections\n\n",
 		what, runtime.Version(), processor(), runtime.NumCPU(), o.procs,
-		strings.TrimSpace(string(load)), o.rounds, o.slice, o.restarts, o.connections)
+		strings.TrimSpace(string(load)), o.rounds, o.slice, o.restarts, o.warm, o.connections)
 }
 
 func processor() string {
