@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-captcha/caddy-captcha/provider"
@@ -25,6 +26,7 @@ type link struct {
 	watched  bool              // health is held for this link
 	check    *BypassCheck
 	tally    tally
+	signed   atomic.Pointer[role] // the role that was signed last, for any situation
 }
 
 // standing is how the provider stands now. One that cannot be asked stands well.
@@ -106,11 +108,28 @@ func (h *Handler) roleText(ctx context.Context, s situation) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	mac, err := h.roleMAC(ctx, keyID)
+	if err != nil {
+		return "", err
+	}
+	return strings.Join([]string{rolePrefix, string(s), keyID, mac}, ":"), nil
+}
+
+// roleMAC signs the primary's identity. In an outage every post asks for that, so it
+// is remembered for the key that signs now.
+func (h *Handler) roleMAC(ctx context.Context, keyID string) (string, error) {
+	if known := h.chain[0].signed.Load(); known != nil && known.keyID == keyID {
+		if current, err := h.roles.KeyID(ctx); err == nil && current == keyID {
+			return known.mac, nil
+		}
+	}
 	mac, err := h.roles.MAC(ctx, keyID, []byte(h.chain[0].identity))
 	if err != nil {
 		return "", err
 	}
-	return strings.Join([]string{rolePrefix, string(s), keyID, hex.EncodeToString(mac[:12])}, ":"), nil
+	r := &role{keyID: keyID, mac: hex.EncodeToString(mac[:12])}
+	h.chain[0].signed.Store(r)
+	return r.mac, nil
 }
 
 // parseRole reads a role that a provider of ours has signed.
@@ -126,8 +145,8 @@ func parseRole(text string) (role, bool) {
 
 // ours reports whether the role is for this chain's primary.
 func (h *Handler) ours(ctx context.Context, r role) bool {
-	want, err := h.roles.MAC(ctx, r.keyID, []byte(h.chain[0].identity))
-	return err == nil && hmac.Equal([]byte(hex.EncodeToString(want[:12])), []byte(r.mac))
+	want, err := h.roleMAC(ctx, r.keyID)
+	return err == nil && hmac.Equal([]byte(want), []byte(r.mac))
 }
 
 // entitled reports whether a fallback's token counts now (docs/threat-model.md, promise 4).

@@ -120,9 +120,13 @@ func (a *answer) readBody(c *carried) (tooLong bool, err error) {
 	p := keepPace(a.w, a.r.Body)
 	defer p.stop()
 	body := pacedReader{a.r.Body, p}
+	first := int64(4 << 10)
+	if n := a.r.ContentLength; 0 <= n && n < first {
+		first = n + 1 // which shows its end
+	}
 	for {
 		if len(c.body) == cap(c.body) {
-			size := min(max(4<<10, 4*int64(cap(c.body))), limit+1)
+			size := min(max(first, 4*int64(cap(c.body))), limit+1)
 			more := sealCost * (size - int64(cap(c.body)))
 			if !memory.take(more, taken, by) {
 				return false, errNoRoom
@@ -158,7 +162,9 @@ func (a *answer) page(p web.Page, c *carried) error {
 		}
 		p.Reason = string(a.reason)
 	}
-	page, err := a.h.template.Render(p)
+	room := pageRooms.Get().(*[]byte)
+	defer pageRooms.Put(room)
+	page, err := a.h.template.RenderInto(*room, p)
 	if err != nil {
 		a.h.trouble.Error("the challenge page cannot be rendered", zap.Error(err), zap.String("reference", a.reference))
 		a.decision = tryLater
@@ -177,6 +183,9 @@ func (a *answer) page(p web.Page, c *carried) error {
 	hdr.Set("Referrer-Policy", "same-origin")
 	return a.send(page.HTML)
 }
+
+// pageRooms are used again. A page without much to carry fits in.
+var pageRooms = bufferPool(32 << 10)
 
 // fill puts the challenge into a page, and what the page carries.
 func (a *answer) fill(p *web.Page, c *carried) error {

@@ -23,7 +23,8 @@ const (
 // connection's read deadline only in order to end it: whatever deadlines the
 // server has configured stay as they are otherwise.
 type pace struct {
-	abort func()
+	w    http.ResponseWriter
+	body io.Closer
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -35,7 +36,7 @@ type pace struct {
 
 // keepPace starts to watch. Stop it with stop.
 func keepPace(w http.ResponseWriter, body io.Closer) *pace {
-	p := &pace{last: time.Now(), credit: bytesIn(paceGrace), abort: func() { abortRead(w, body) }}
+	p := &pace{w: w, body: body, last: time.Now(), credit: bytesIn(paceGrace)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.timer = time.AfterFunc(paceGrace+time.Second, p.check)
@@ -62,7 +63,7 @@ func (p *pace) check() {
 	p.last = now
 	if p.credit < 0 {
 		p.tripped = true
-		p.abort()
+		abortRead(p.w, p.body)
 		return
 	}
 	p.timer.Reset(time.Second)

@@ -190,12 +190,19 @@ func TestStaleReason(t *testing.T) {
 	}
 }
 
+// closed is called when it is closed.
+type closed func()
+
+func (c closed) Close() error {
+	c()
+	return nil
+}
+
 // A timer that has fired when stop comes must not watch on: it would break off
 // whatever the connection does next.
 func TestPaceEndsWithStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := keepPace(nil, nil)
-		p.abort = func() { t.Error("aborted a request that was done with") }
+		p := keepPace(nil, closed(func() { t.Error("aborted a request that was done with") }))
 		p.stop()
 		p.check()
 		time.Sleep(time.Hour)

@@ -116,7 +116,10 @@ type Rendered struct {
 }
 
 // Render makes a page. Its nonce is fresh, so a result is for one response only.
-func (t *Template) Render(p Page) (Rendered, error) {
+func (t *Template) Render(p Page) (Rendered, error) { return t.RenderInto(nil, p) }
+
+// RenderInto is Render, which writes the page into room where that is large enough.
+func (t *Template) RenderInto(room []byte, p Page) (Rendered, error) {
 	v, err := newView(p)
 	if err != nil {
 		return Rendered{}, err
@@ -124,7 +127,7 @@ func (t *Template) Render(p Page) (Rendered, error) {
 	if t.direct || !isPlain(p.Reference) || !isPlain(p.Seal) {
 		return t.render(v)
 	}
-	return t.fill(v)
+	return t.fill(room, v)
 }
 
 // render runs the template.

@@ -3,6 +3,7 @@ package web
 import (
 	"crypto/rand"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -75,7 +76,7 @@ func (v *view) key() shapeKey {
 }
 
 // fill renders the page from its shape, which is made where there is none yet.
-func (t *Template) fill(v *view) (Rendered, error) {
+func (t *Template) fill(room []byte, v *view) (Rendered, error) {
 	key := v.key()
 	s, ok := t.shapes.get(key)
 	if !ok {
@@ -89,7 +90,7 @@ func (t *Template) fill(v *view) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, err
 	}
-	return Rendered{HTML: join(s.html, &f), CSP: string(join(s.csp, &f)), Language: s.lang}, nil
+	return Rendered{HTML: join(room, s.html, &f), CSP: string(join(nil, s.csp, &f)), Language: s.lang}, nil
 }
 
 // shape renders a page of the view's kind with marks for what is one response's.
@@ -151,12 +152,12 @@ func markOf(h hole) string {
 	return marks[h]
 }
 
-func join(pieces []piece, f *filling) []byte {
+func join(room []byte, pieces []piece, f *filling) []byte {
 	size := 0
 	for _, p := range pieces {
 		size += len(p.text) + len(f[p.hole])
 	}
-	all := make([]byte, 0, size)
+	all := slices.Grow(room[:0], size)
 	for _, p := range pieces {
 		all = append(all, p.text...)
 		all = append(all, f[p.hole]...)

@@ -107,7 +107,7 @@ func (t *Template) try(kind Kind) error {
 	if err != nil {
 		return err
 	}
-	filled, err := t.fill(v)
+	filled, err := t.fill(nil, v)
 	if err != nil {
 		return err
 	}
