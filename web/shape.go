@@ -121,10 +121,21 @@ func (v *view) filling() (f filling, err error) {
 // isPlain reports whether a text that fills a hole needs no escaping. Ours do not;
 // the package does not trust its callers with it.
 func isPlain(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool {
-		return r != '-' && r != '_' && (r < '0' || '9' < r) && (r < 'A' || 'Z' < r) && (r < 'a' || 'z' < r)
-	})
+	for i := range len(text) {
+		if !plain[text[i]] {
+			return false
+		}
+	}
+	return true
 }
+
+// plain is a table because a seal is long and its next character cannot be guessed.
+var plain = func() (table [256]bool) {
+	for _, c := range "-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" {
+		table[c] = true
+	}
+	return table
+}()
 
 // cut finds the holes. Those that are JSON were rendered as texts in quotes.
 func cut(text string) []piece {
