@@ -5,14 +5,15 @@ import (
 	"hash/maphash"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 )
 
-// budget bounds what all requests together may hold, and what those of one network
-// may beside the first: as much as it leaves to the others. So one that takes all it
+// budget bounds what all requests together may hold, be it bytes or places, and what
+// those of one network may beside the first: as much as it leaves to the others. So one that takes all it
 // can get has half of the room, a second one a third, and there is always some left.
 type budget struct {
 	limit  atomic.Int64
@@ -30,15 +31,14 @@ const nobodys share = 0
 
 var shareSeed = maphash.MakeSeed()
 
-func shareOf(r *http.Request) share {
-	ip := clientIP(r)
+func shareOf(ip netip.Addr) share {
 	if !ip.IsValid() || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
 		return nobodys
 	}
 	return 1 + share(maphash.Comparable(shareSeed, network(ip))%0xff)
 }
 
-// take reserves n for a body of a network that holds own bytes already, and reports
+// take reserves n for a request of a network that holds own already, and reports
 // whether there was room.
 func (b *budget) take(n, own int64, by share) bool {
 	used, mine := b.used.Add(n), b.shares[by].Add(n)

@@ -87,7 +87,7 @@ type health struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	calls  chan struct{} // for requests, under way; see maxCalls
+	calls  places // for requests, under way; see maxCalls
 
 	mu         sync.Mutex
 	machine    machine
@@ -138,7 +138,8 @@ const (
 )
 
 func newHealth(id, name string) *health {
-	h := &health{id: id, name: name, machine: machine{state: unknown, since: time.Now()}, calls: make(chan struct{}, maxCalls)}
+	h := &health{id: id, name: name, machine: machine{state: unknown, since: time.Now()}}
+	h.calls.taken.limit.Store(maxCalls)
 	h.woken = make(chan struct{}, 1)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h

@@ -114,7 +114,7 @@ func (a *answer) readBody(c *carried) (tooLong bool, err error) {
 	if a.r.Body == nil || a.r.Body == http.NoBody {
 		return false, nil
 	}
-	memory, by := &a.h.app.shared.memory, shareOf(a.r)
+	memory, by := &a.h.app.shared.memory, shareOf(clientIP(a.r))
 	var taken int64
 	c.free = func() { memory.give(taken, by) }
 	p := keepPace(a.w, a.r.Body)
@@ -262,10 +262,11 @@ const (
 func (l *link) issue(ctx context.Context, issuer provider.Challenger, req provider.Request) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, issueTime)
 	defer cancel()
-	if err := l.enter(ctx); err != nil {
+	by, err := l.enter(ctx, req.ClientIP)
+	if err != nil {
 		return nil, err
 	}
-	defer l.leave()
+	defer l.leave(by)
 	return issuer.Challenge(ctx, req)
 }
 

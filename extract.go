@@ -70,7 +70,7 @@ func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error)
 	defer s.end()
 	h.wanted[format.Kind].Start(&s.scanner, format)
 	s.h, s.format, s.longer = h, format, r.ContentLength > h.MaxBuffer
-	s.body = &heldBody{budgets: &h.app.shared.budgets, share: shareOf(r), rest: r.Body}
+	s.body = &heldBody{budgets: &h.app.shared.budgets, share: shareOf(clientIP(r)), rest: r.Body}
 	if h.Mode != modeSignal {
 		s.pace = keepPace(w, r.Body)
 		defer s.pace.stop()

@@ -182,10 +182,11 @@ func (h *Handler) spend(ctx context.Context, l *link, req provider.Request, toke
 
 // ask asks a provider about a token, and counts the answer.
 func (h *Handler) ask(ctx context.Context, l *link, req provider.Request, token provider.Token) (provider.Verdict, error) {
-	if err := l.enter(ctx); err != nil {
+	by, err := l.enter(ctx, req.ClientIP)
+	if err != nil {
 		return provider.Verdict{}, err
 	}
-	defer l.leave()
+	defer l.leave(by)
 	start := time.Now()
 	verdict, err := l.provider.Verify(ctx, req, token)
 	outcome := "fail"
