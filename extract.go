@@ -129,7 +129,7 @@ func fieldsOf(header string, maxLen int) (fields map[string]string) {
 
 // want prepares the fields to look for in a body of each kind: those of any one
 // provider of the chain make a token. A page of ours sends one first, or says that
-// it could get none.
+// it could get none, or has nothing but its seal.
 func (h *Handler) want() {
 	var fields []formtoken.Field
 	for i, l := range h.chain {
@@ -140,7 +140,7 @@ func (h *Handler) want() {
 	for i, name := range h.tokenFields {
 		fields = append(fields, formtoken.Field{Name: name, MaxLen: maxTokenLen, Alternative: len(h.chain) + i})
 	}
-	h.pageStarts = [][]byte{[]byte(blockedField + "=")}
+	h.pageStarts = [][]byte{[]byte(blockedField + "="), []byte(sealField + "=")}
 	for _, l := range h.chain {
 		h.pageStarts = append(h.pageStarts, []byte(l.fields[0]+"="))
 	}

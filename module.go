@@ -226,7 +226,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	d := h.decide(f)
 	if d.verb == verbForward && fd.page != nil && !fd.page.returns() {
-		d = decision{verb: verbDeny, reason: reasonBadRequest, status: http.StatusBadRequest}
+		return h.sendBack(w, r, f, fd.page, d, now)
 	}
 	if d.verb == verbForward && d.failover != "" {
 		f.status, f.reason = statusFailover, d.reason

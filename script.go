@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-captcha/caddy-captcha/web"
 )
 
 // asksForPuzzle reports whether r is a script that asks for a challenge.
@@ -60,9 +62,32 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) 
 	if err != nil {
 		return h.fault(w, r, err, now)
 	}
-	d := h.enforced(f)
-	if d.verb == verbForward { // passed, or let in by policy as the request itself would be
-		if err = h.grantOnce(w, r, c, now); err != nil {
+	if d := h.clearOnce(w, r, f, c, h.enforced(f), now); d.verb != verbForward {
+		return h.newAnswer(w, r, d, now).problem()
+	}
+	return done(w)
+}
+
+// sendBack answers a page of ours that carries no form and comes back without a
+// token, because its widget did not work, where the request itself would be let in:
+// the visitor is to send it again.
+func (h *Handler) sendBack(w http.ResponseWriter, r *http.Request, f finding, c *carried, d decision, now time.Time) error {
+	switch d = h.clearOnce(w, r, f, c, d, now); {
+	case d.verb != verbForward:
+		return h.newAnswer(w, r, d, now).write(found{})
+	case !navigates(r):
+		return done(w)
+	}
+	d.status = http.StatusOK
+	return h.newAnswer(w, r, d, now).page(web.Page{Kind: web.Stop, Cleared: true}, nil)
+}
+
+// clearOnce gives a one-time clearance for what a page of ours does not carry to a
+// visitor who has passed, or whom policy lets in as it would the request itself. Who
+// has a clearance already needs none.
+func (h *Handler) clearOnce(w http.ResponseWriter, r *http.Request, f finding, c *carried, d decision, now time.Time) decision {
+	if d.verb == verbForward && f.status != statusCleared {
+		if err := h.grantOnce(w, r, c, now); err != nil {
 			h.trouble.Warn("no one-time clearance could be signed", zap.Error(err))
 			d = tryLater
 		}
@@ -72,9 +97,11 @@ func (h *Handler) redeem(w http.ResponseWriter, r *http.Request, now time.Time) 
 	}
 	h.settle(r.Context(), f, d)
 	h.observe(r, nil, f, d)
-	if d.verb != verbForward {
-		return h.newAnswer(w, r, d, now).problem()
-	}
+	return d
+}
+
+// done is the answer to a script that has got what it wanted.
+func done(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -50,7 +50,7 @@ func TestLanguagesAreUsed(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?:Text|show\([^)]*)\W+"?'?([a-z-]+)`).FindAllStringSubmatch(partsHTML, -1) {
 		used = append(used, m[1])
 	}
-	used = append(used, "heading", "heading-stop", "note-submit", "note-confirm", "note-large", "note-elsewhere", "insecure-elsewhere")
+	used = append(used, "heading", "heading-stop", "note-submit", "note-confirm", "note-large", "note-elsewhere", "stop-help", "insecure-elsewhere")
 	for key := range locales[0].text {
 		if !strings.HasPrefix(key, "reason.") && !slices.Contains(used, key) {
 			t.Errorf("%s is never shown", key)

@@ -68,6 +68,10 @@ type Page struct {
 	// plain http.
 	InsecureElsewhere bool
 
+	// Cleared is for Stop: there is nothing to solve any more, and the form, which is
+	// not carried, is to be sent again within two minutes.
+	Cleared bool
+
 	// From is for Confirm: scheme://host[:port] of the site the form came from.
 	From string
 

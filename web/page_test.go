@@ -31,7 +31,7 @@ func render(t *testing.T, p Page) (Rendered, string) {
 	return r, string(r.HTML)
 }
 
-// variants are the pages of all kinds, Redeem and Stop in both ways.
+// variants are the pages of all kinds, Redeem and Stop in all ways.
 func variants() map[string]Page {
 	pages := make(map[string]Page)
 	for k := Submit; k <= Stop; k++ {
@@ -43,6 +43,9 @@ func variants() map[string]Page {
 	insecure := testPage(Stop)
 	insecure.InsecureElsewhere = true
 	pages["stop insecure"] = insecure
+	cleared := testPage(Stop)
+	cleared.Cleared = true
+	pages["stop cleared"] = cleared
 	return pages
 }
 
@@ -250,6 +253,11 @@ func TestReasons(t *testing.T) {
 		contains(t, html, locales[0].text["reason."+reason])
 		lacks(t, html, locales[0].text["reason.unknown"])
 	}
+	cleared := testPage(Stop)
+	cleared.Cleared, cleared.Reason = true, "bad-request" // which the same page had without it
+	_, html = render(t, cleared)
+	contains(t, html, ">"+locales[0].text["heading"]+"<", locales[0].text["redeem-ready"])
+	lacks(t, html, locales[0].text["heading-stop"], locales[0].text["stop-help"], locales[0].text["reason.unknown"])
 	unknown := testPage(Stop)
 	unknown.Reason = "a-new-one"
 	_, html = render(t, unknown)

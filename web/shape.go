@@ -50,12 +50,13 @@ type filling [holes]string
 
 // shapeKey is everything of a page that decides about its shape.
 type shapeKey struct {
-	kind                                 Kind
-	lang                                 *locale
-	reason, from, host, title, contact   string
-	fields                               string
-	widget                               *Widget
-	elsewhere, insecure, reference, next bool
+	kind                               Kind
+	lang                               *locale
+	reason, from, host, title, contact string
+	fields                             string
+	widget                             *Widget
+	elsewhere, insecure, cleared       bool
+	reference, next                    bool
 }
 
 // maxShapes is more than a site has: kinds of pages, languages, reasons. The host and
@@ -70,7 +71,7 @@ func (v *view) key() shapeKey {
 	}
 	return shapeKey{
 		kind: v.Kind, lang: v.locale, reason: v.Reason, from: v.From, host: v.Host, title: v.Title, contact: v.Contact,
-		fields: fields, widget: v.Widget, elsewhere: v.Elsewhere, insecure: v.InsecureElsewhere,
+		fields: fields, widget: v.Widget, elsewhere: v.Elsewhere, insecure: v.InsecureElsewhere, cleared: v.Cleared,
 		reference: v.Reference != "", next: v.BlockedFallback,
 	}
 }

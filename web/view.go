@@ -36,7 +36,7 @@ func newView(p Page) (*view, error) {
 
 // Heading is the key of the page's heading.
 func (v *view) Heading() string {
-	if v.Kind == Stop {
+	if v.Kind == Stop && !v.Cleared {
 		return "heading-stop"
 	}
 	return "heading"
@@ -71,6 +71,8 @@ func (v *view) widgetHost() string {
 // Problem is the text of the reason, empty where nothing went wrong.
 func (v *view) Problem() string {
 	switch {
+	case v.Cleared && v.Kind == Stop:
+		return ""
 	case v.InsecureElsewhere && v.Kind == Stop:
 		return v.locale.text["insecure-elsewhere"]
 	case v.Kind != Stop && (v.Reason == reasonMissing || v.Reason == ""):
@@ -87,6 +89,10 @@ func (v *view) Problem() string {
 // Note is the key of the text that says what happens to the form.
 func (v *view) Note() string {
 	switch {
+	case v.Kind == Stop && v.Cleared:
+		return "redeem-ready"
+	case v.Kind == Stop:
+		return "stop-help"
 	case v.Kind == Redeem && v.Elsewhere:
 		return "note-elsewhere"
 	case v.Kind == Redeem:
