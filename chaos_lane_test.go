@@ -24,6 +24,7 @@ type lane struct {
 	mode   string
 	https  bool
 	policy string // of the failover block
+	late   bool   // what it goes through shows in no other way than by being late
 	play   func(*lane)
 
 	gate sync.RWMutex // readers are requests under way
@@ -40,14 +41,18 @@ type lane struct {
 }
 
 func (l *lane) site() string {
+	verify, probe := chaosPatience, chaosPatience
+	if l.late {
+		verify, probe = time.Second, chaosLate
+	}
 	return fmt.Sprintf(`captcha /%s* {
 	%s
 	fallback pow {
 		difficulty 1000
 	}
-	verify_timeout 1s
+	verify_timeout %s
 	bypass_check %s {
-		timeout 1s
+		timeout %s
 		fails %d
 		passes %d
 	}
@@ -55,7 +60,7 @@ func (l *lane) site() string {
 		unreachable %s
 	}
 }
-`, l.name, l.block(l.https), l.mode, chaosFails, chaosPasses, l.policy)
+`, l.name, l.block(l.https), verify, l.mode, probe, chaosFails, chaosPasses, l.policy)
 }
 
 // post sends one form. A request that is broken off is an error.
