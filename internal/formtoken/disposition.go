@@ -2,6 +2,7 @@ package formtoken
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,9 @@ const maxNameWords = 16
 // no reading makes it one; and anything between is refused.
 func disposition(names *nameSet, v string) (*field, *Error) {
 	words, near := nameWords(names, v)
+	if !near {
+		_, near = nameWords(names, tight.Replace(v))
+	}
 	if words > maxNameWords {
 		return nil, errDisposition
 	}
@@ -27,6 +31,9 @@ func disposition(names *nameSet, v string) (*field, *Error) {
 	}
 	if e != nil {
 		return nil, e
+	}
+	if !named(params) && nearFile(names, params) {
+		return nil, errTokenFile // Rack names such a part after its file
 	}
 	f := names.exact([]byte(name))
 	if !near && (f == nil || f.charset) {
@@ -48,6 +55,9 @@ func disposition(names *nameSet, v string) (*field, *Error) {
 	}
 	return f, nil
 }
+
+// tight drops white space, as @fastify/busboy does within words.
+var tight = strings.NewReplacer(" ", "", "\t", "")
 
 // partName returns the name among the parameters of one reading.
 func partName(params []param) (string, *Error) {
@@ -75,6 +85,16 @@ func partName(params []param) (string, *Error) {
 	return name, nil
 }
 
+func named(params []param) bool {
+	return slices.ContainsFunc(params, func(p param) bool { return p.key == "name" && p.value != "" })
+}
+
+func nearFile(names *nameSet, params []param) bool {
+	return slices.ContainsFunc(params, func(p param) bool {
+		return strings.HasPrefix(p.key, "filename") && nearSpelling(names, p.value)
+	})
+}
+
 // nameWords looks for `name=` anywhere in the header, as the laxest parsers do. It returns how often it
 // stands there and whether any value behind it is or resembles a wanted name.
 func nameWords(names *nameSet, v string) (words int, near bool) {
@@ -90,13 +110,16 @@ func nameWords(names *nameSet, v string) (words int, near bool) {
 			continue // filename=
 		}
 		rest := strings.TrimLeftFunc(v[from:], isBlank)
+		extended := strings.HasPrefix(rest, "*")
 		rest = strings.TrimLeft(rest, "*0123456789")
 		rest = strings.TrimLeftFunc(rest, isBlank)
 		if !strings.HasPrefix(rest, "=") {
+			// @fastify/busboy wants no equals sign in name*utf-8''altcha.
+			near = near || extended && nearValue(names, rest[strings.LastIndexByte(rest, '\'')+1:])
 			continue
 		}
 		words++
-		near = near || nearValue(names, strings.TrimLeftFunc(rest[1:], isBlank))
+		near = near || extended || nearValue(names, strings.TrimLeftFunc(rest, func(r rune) bool { return r == '=' || isBlank(r) }))
 	}
 	return words, near
 }
@@ -122,7 +145,9 @@ func nearValue(names *nameSet, v string) bool {
 	if i := strings.IndexAny(v, ends); i >= 0 {
 		v = v[:i]
 	}
-	return nearSpelling(names, v)
+	// Rack ends a name that is not quoted at the first character that is none of a token.
+	word := strings.IndexFunc(v, func(r rune) bool { return !isToken(string(r)) })
+	return nearSpelling(names, v) || word >= 0 && nearSpelling(names, v[:word])
 }
 
 // nearSpelling tries the name as it is, without its backslashes, and percent-decoded.

@@ -11,7 +11,7 @@ import "errors"
 // Field is a form field that is looked for.
 type Field struct {
 	// Name is compared exactly, after decoding. In JSON it is a member of the top-level object or, with
-	// dots, a path of members; a top-level member named by the whole dotted string is not searched.
+	// dots, a path of members; a top-level member named by the whole dotted string is refused.
 	Name string
 
 	// MaxLen is the longest value in bytes, decoded; a longer one is ErrTooLong. Default: 16 KiB.
@@ -98,7 +98,7 @@ var (
 	errLongName     = &Error{"a field name is too long"}
 	errPairs        = &Error{"too many fields"}
 	errEscape       = &Error{"malformed percent-encoding in a token field"}
-	errSemicolon    = &Error{"an unescaped semicolon next to a token field"}
+	errSemicolon    = &Error{"an unescaped semicolon, or what else some parsers take for a separator, next to a token field"}
 	errPreamble     = &Error{"multipart body does not begin with its boundary"}
 	errDelimiter    = &Error{"malformed multipart delimiter"}
 	errUnterminated = &Error{"multipart body without its final boundary"}

@@ -113,7 +113,9 @@ func TestJSONPaths(t *testing.T) {
 	}{
 		{`{"captcha":{"token":"T"}}`, "T", 24, nil},
 		{`{"captcha":{"x":{"token":"U"},"token":"T","extra":"E"}}`, "T", 42, nil},
-		{`{"captcha.token":"T"}`, absent, -1, nil},
+		{`{"captcha.token":"T"}`, "", -1, errAlias},
+		{`{"captcha":{"token":"T"},"captcha.token":"U"}`, "", 24, errAlias},
+		{`{"captcha.tokens":"T","x":{"captcha.token":"T"}}`, absent, -1, nil},
 		{`{"captcha":null}`, absent, -1, nil},
 		{`{"captcha":"T"}`, absent, -1, nil},
 		{`{"captcha":[{"token":"T"}]}`, absent, -1, nil},

@@ -10,6 +10,7 @@ type jsNode struct {
 	field   *field
 	members []*jsMember
 	names   nameSet // of the members
+	dotted  nameSet // at the top: of the whole paths
 }
 
 type jsMember struct {
@@ -21,8 +22,12 @@ type jsMember struct {
 // newPaths arranges the wanted names as a tree of members below the top-level object.
 func newPaths(names *nameSet) *jsNode {
 	root := &jsNode{}
+	var dotted []Field
 	for i := range names.fields {
 		f := &names.fields[i]
+		if strings.Contains(f.name, ".") {
+			dotted = append(dotted, Field{Name: f.name})
+		}
 		node := root
 		for name := range strings.SplitSeq(f.name, ".") {
 			node = node.child(name)
@@ -30,6 +35,7 @@ func newPaths(names *nameSet) *jsNode {
 		node.field = f
 	}
 	root.index()
+	root.dotted = newNameSet(Prepare(dotted), nil)
 	return root
 }
 
@@ -63,6 +69,9 @@ func (j *jsonScan) endKey(at int64) *Error {
 	}
 	if !utf8.Valid(j.key) {
 		return j.s.fail(errJSONText, at)
+	}
+	if node.dotted.near(j.key) {
+		return j.s.fail(errAlias, at) // Lodash and Laravel look there first
 	}
 	f, e := node.names.match(j.key)
 	if e != nil {

@@ -8,8 +8,9 @@ type multipart struct {
 	dash  []byte // two hyphens and the boundary
 	state mpState
 	lead  lineLead
-	match int  // how much of dash has been seen behind lead
-	tail  byte // first byte behind a delimiter
+	match int                    // how much of dash has been seen: behind lead, or at the end of what was passed over
+	fails [maxBoundary + 3]uint8 // where to go on in dash after a mismatch, by how much of it matched
+	tail  byte                   // first byte behind a delimiter
 	parts int
 
 	line []byte // of the part's header
@@ -29,7 +30,7 @@ const (
 )
 
 // lineLead is how the current line began. A delimiter stands only behind CRLF; some parsers see one
-// behind other line ends too, so there it is an error.
+// behind other line ends too, and Django's and Rack's anywhere, so there it is an error.
 type lineLead uint8
 
 const (
@@ -41,7 +42,23 @@ const (
 )
 
 func newMultipart(s *Scanner, boundary string) *multipart {
-	return &multipart{s: s, dash: []byte("--" + boundary)}
+	m := &multipart{s: s, dash: []byte("--" + boundary)}
+	for i := 1; i < len(m.dash); i++ {
+		m.fails[i+1] = uint8(m.step(int(m.fails[i]), m.dash[i])) //nolint:gosec // a boundary is short
+	}
+	return m
+}
+
+// step returns how much of dash the bytes so far end with after c, if it was match before. (The search of
+// Knuth, Morris and Pratt.)
+func (m *multipart) step(match int, c byte) int {
+	for match > 0 && m.dash[match] != c {
+		match = int(m.fails[match])
+	}
+	if m.dash[match] == c {
+		match++
+	}
+	return match
 }
 
 func (m *multipart) feed(p []byte, off int64) *Error {
@@ -138,7 +155,7 @@ func (m *multipart) readLast(c byte, at int64) *Error {
 // readBody passes over the body of a part, or over the epilogue. It returns how much it used.
 func (m *multipart) readBody(p []byte, off int64) (int, *Error) {
 	n, slow := 0, 1
-	if m.lead == leadNone {
+	if m.lead == leadNone && m.match == 0 {
 		slow = len(p)
 		// Up to the next place where the boundary's text stands there can be no delimiter. What follows,
 		// and the end of the chunk, is read byte by byte.
@@ -153,7 +170,7 @@ func (m *multipart) readBody(p []byte, off int64) (int, *Error) {
 			n = free
 		}
 	}
-	for n < len(p) && (n < slow || m.lead != leadNone) {
+	for n < len(p) && (n < slow || m.lead != leadNone || m.match > 0) {
 		e := m.readByte(p[n], off+int64(n))
 		n++
 		if e != nil || m.state == mpTail {
@@ -199,6 +216,9 @@ func (m *multipart) readByte(c byte, off int64) *Error {
 			return e
 		}
 	}
+	if m.match = m.step(m.match, c); m.match == len(m.dash) {
+		return m.s.fail(errDelimiter, off+1)
+	}
 	switch c {
 	case '\r':
 		m.lead = leadCR
@@ -222,7 +242,7 @@ func (m *multipart) release(off int64) *Error {
 		end = "\r\n"
 	}
 	held := m.dash[:m.match]
-	m.lead, m.match = leadNone, 0
+	m.lead = leadNone
 	if m.s.open == nil {
 		return nil
 	}

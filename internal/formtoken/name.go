@@ -152,16 +152,17 @@ func (set *nameSet) folds(name []byte) bool {
 
 // folding is a wanted name as the laxest parsers see it.
 type folding struct {
-	flat     string
-	brackets bool
+	flat  string
+	words string // of a name of several members
 }
 
 func foldingOf(name string) folding {
 	var b folder
-	return folding{
-		flat:     string(b.flat(trimSpace([]byte(name)))),
-		brackets: strings.ContainsAny(name, "[]"),
+	n := folding{flat: string(b.flat(trimSpace([]byte(name))))}
+	if words := b.words([]byte(name)); strings.Contains(words, wordEnd) {
+		n.words = words
 	}
+	return n
 }
 
 // matches compares in three ways: PHP's, which turns dots, spaces and unclosed brackets into
@@ -181,15 +182,29 @@ func (n folding) matches(b *folder, name []byte) bool {
 	if string(trimmed) == n.flat {
 		return true
 	}
-	if n.brackets {
-		// The wanted name addresses a member itself; only what reaches below it is an alias.
-		return bytes.HasPrefix(trimmed, []byte(n.flat+"_"))
+	if n.words != "" {
+		// The wanted name addresses a member itself, so another spelling of the way there is an alias, and
+		// so is what goes on behind it: PHP drops that, and others fill what is below.
+		words := b.words(name)
+		return words == n.words || strings.HasPrefix(words, n.words+wordEnd) || name[0] == '[' && n.within(words)
 	}
-	member := bytes.TrimLeftFunc(name, func(r rune) bool { return isBlank(r) || isBracket(r) })
+	member := bytes.TrimLeftFunc(name, func(r rune) bool { return isBlank(r) || isBracket(r) || r == '.' })
 	if i := bytes.IndexFunc(member, isBracket); i >= 0 {
 		member = member[:i]
 	}
 	return string(b.flat(trimSpace(member))) == n.flat
+}
+
+// within says whether words has all words of the name: qs passes over what stands between the brackets of a
+// name that begins with one.
+func (n folding) within(words string) bool {
+	all := strings.Split(words, wordEnd)
+	for word := range strings.SplitSeq(n.words, wordEnd) {
+		if !slices.Contains(all, word) {
+			return false
+		}
+	}
+	return true
 }
 
 // folder is a reusable buffer for folding.
@@ -221,6 +236,21 @@ func (b *folder) flat(name []byte) []byte {
 	}
 	b.buf = out
 	return out
+}
+
+// wordEnd separates the words of a name.
+const wordEnd = "\x00"
+
+// words splits a name into the members that it addresses, however that is spelled: user[captcha],
+// [user][captcha], user.captcha and user["captcha"] are one for one parser or another.
+func (b *folder) words(name []byte) string {
+	if isPlain(name) {
+		return string(name)
+	}
+	words := bytes.FieldsFunc(name, func(r rune) bool {
+		return isBracket(r) || isBlank(r) || r == '.' || r == '"' || r == '\''
+	})
+	return string(b.flat(bytes.Join(words, []byte(wordEnd))))
 }
 
 // foldRune maps a letter beyond ASCII to the one that stands for all its cases. The Kelvin sign and the

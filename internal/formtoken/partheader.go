@@ -38,10 +38,13 @@ func (m *multipart) readHead(p []byte, off int64) (int, *Error) {
 		return 0, m.s.fail(errPartHead, off+int64(n))
 	}
 	var e *Error
-	if len(line) == 0 {
-		e = m.endHead()
-	} else {
+	switch {
+	case len(line) > 0:
 		e = m.headLine(string(line))
+	case m.head == len("\r\n"):
+		e = errPartHead // Werkzeug takes the content of a part without a header for one
+	default:
+		e = m.endHead()
 	}
 	if e != nil {
 		return 0, m.s.fail(e, off+int64(n))
@@ -55,6 +58,12 @@ func (m *multipart) headLine(line string) *Error {
 	name, value, ok := strings.Cut(line, ":")
 	if !ok || !isToken(name) || strings.ContainsAny(line, "\r\x00") {
 		return errPartHead
+	}
+	if strings.Contains(line, string(m.dash)) {
+		return errDelimiter // to Django
+	}
+	if e := m.searched(line); e != nil {
+		return e
 	}
 	value = trimOWS(value)
 	switch strings.ToLower(name) {
@@ -75,6 +84,21 @@ func (m *multipart) headLine(line string) *Error {
 	case "content-type":
 		m.part.types++
 		m.part.typed = m.part.typed || !isPlainText(value)
+	}
+	return nil
+}
+
+// searched refuses lines in which Rack finds a name: it searches the whole header for Content-Disposition,
+// and where that has no name takes the Content-ID or the Content-Type for one.
+func (m *multipart) searched(line string) *Error {
+	lower := lowerASCII(line)
+	if strings.LastIndex(lower, "content-disposition:") > 0 {
+		return errDisposition
+	}
+	for _, header := range []string{"content-id:", "content-type:"} {
+		if i := strings.Index(lower, header); i >= 0 && nearSpelling(&m.s.names, trimOWS(line[i+len(header):])) {
+			return errPartName
+		}
 	}
 	return nil
 }

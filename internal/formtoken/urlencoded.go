@@ -1,12 +1,17 @@
 package formtoken
 
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
 // urlencoded reads application/x-www-form-urlencoded.
 type urlencoded struct {
 	s     *Scanner
 	state urlState
 	name  []byte // raw
 	pairs int
-	semi  bool // the pair has an unescaped semicolon, which old parsers take for a separator
+	semi  bool // the pair has an unescaped semicolon or a high ampersand, which some parsers take for a separator
 
 	escape int  // digits still missing of a percent-escape in the value
 	high   byte // its first digit
@@ -18,6 +23,12 @@ const (
 	urlName  urlState = iota
 	urlSkip           // value of a field that is not wanted
 	urlValue          // value of a wanted field
+)
+
+// Formidable drops the highest bit of every byte that is not escaped: these become separators.
+const (
+	highAmpersand = '&' | 0x80
+	highEquals    = '=' | 0x80
 )
 
 // maxRawName is the longest name with every byte escaped.
@@ -48,7 +59,7 @@ func (u *urlencoded) end(off int64) *Error { return u.endPair(off) }
 // readName collects the name up to its separator.
 func (u *urlencoded) readName(p []byte, off int64) (int, *Error) {
 	n := 0
-	for n < len(p) && p[n] != '=' && p[n] != '&' && p[n] != ';' {
+	for n < len(p) && p[n] != '=' && p[n] != '&' && p[n] != ';' && (!u.semi || p[n] != highAmpersand && p[n] != highEquals) {
 		n++
 	}
 	if room := maxRawName - len(u.name); n > room {
@@ -67,7 +78,7 @@ func (u *urlencoded) readName(p []byte, off int64) (int, *Error) {
 	switch p[n] {
 	case '&':
 		return n + 1, u.nextPair(at)
-	case ';':
+	case ';', highAmpersand:
 		return n + 1, u.semicolon(at)
 	}
 	f, e := u.classify(at)
@@ -88,13 +99,13 @@ func (u *urlencoded) readName(p []byte, off int64) (int, *Error) {
 // skip passes over a value.
 func (u *urlencoded) skip(p []byte, off int64) (int, *Error) {
 	n := 0
-	for n < len(p) && p[n] != '&' && p[n] != ';' {
+	for n < len(p) && p[n] != '&' && p[n] != ';' && p[n] != highAmpersand {
 		n++
 	}
 	if n == len(p) {
 		return n, nil
 	}
-	if p[n] == ';' {
+	if p[n] != '&' {
 		return n + 1, u.semicolon(off + int64(n) + 1)
 	}
 	return n + 1, u.nextPair(off + int64(n) + 1)
@@ -139,7 +150,7 @@ func (u *urlencoded) readEscape(c byte, at int64) *Error {
 	return u.s.putDecoded([]byte{u.high<<4 | digit}, at)
 }
 
-// semicolon ends what old parsers take for a pair; the next name begins.
+// semicolon ends what some parsers take for a pair; the next name begins.
 func (u *urlencoded) semicolon(at int64) *Error {
 	u.semi = true
 	if u.state == urlName {
@@ -188,6 +199,9 @@ func (u *urlencoded) classify(at int64) (*field, *Error) {
 	if len(name) > maxName && !u.semi {
 		return nil, u.s.fail(errLongName, at)
 	}
+	if u.nearOtherwise() {
+		return nil, u.s.fail(errAlias, at)
+	}
 	if !ok {
 		// Parsers drop, keep or mend a malformed escape; a name that one of them turns into ours is refused.
 		for _, rule := range []escapeRule{formEscapes, formEscapes | dropPercent, formEscapes | dropEscape, formEscapes | unicodeEscapes} {
@@ -208,4 +222,41 @@ func (u *urlencoded) classify(at int64) (*field, *Error) {
 		return nil, u.s.fail(errSemicolon, at)
 	}
 	return f, nil
+}
+
+// nearOtherwise says whether the name is a wanted one for Formidable, which drops the highest bit of each
+// byte before it looks for separators, or for all that use URLSearchParams, which drops a question mark at
+// the beginning of the body.
+func (u *urlencoded) nearOtherwise() bool {
+	if u.pairs == 1 && !u.semi && len(u.name) > 0 && u.name[0] == '?' {
+		if name, _ := percentDecode(u.name[1:], formEscapes); u.s.names.near(name) {
+			return true
+		}
+	}
+	low := lowBits(u.name)
+	if low == nil {
+		return false
+	}
+	for pair := range bytes.SplitSeq(low, []byte{'&'}) {
+		name, _, _ := bytes.Cut(pair, []byte{'='})
+		if name, _ = percentDecode(bytes.TrimPrefix(name, []byte{'?'}), formEscapes); u.s.names.near(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// lowBits returns raw without the highest bits; nil where there are none.
+func lowBits(raw []byte) []byte {
+	var low []byte
+	for i, c := range raw {
+		if c < utf8.RuneSelf {
+			continue
+		}
+		if low == nil {
+			low = bytes.Clone(raw)
+		}
+		low[i] = c &^ 0x80
+	}
+	return low
 }
