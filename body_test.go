@@ -146,6 +146,7 @@ var ambiguous = []struct {
 	{"D-08 long boundary", "multipart/form-data; boundary=" + strings.Repeat("B", 71), "", 400, "bad-request"},
 	{"D-08 bare line feeds", multi, strings.ReplaceAll(part(`Content-Disposition: form-data; name="altcha"`, "a"), "\r\n", "\n"), 400, "bad-request"},
 	{"D-08 boundary within a line", multi, "--B\r\nX: y\r\n\r\nx" + part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
+	{"D-08 part in the epilogue", multi, part(`Content-Disposition: form-data; name="altcha"`, "a") + "Content-Disposition: form-data; name=\"altcha\"\r\n\r\nb", 400, "bad-request"},
 	{"D-08 part without a header", multi, "--B\r\n\r\nx\r\n" + part(`Content-Disposition: form-data; name="altcha"`, "a"), 400, "bad-request"},
 	{"D-13 no final boundary", multi, "--B\r\nContent-Disposition: form-data; name=\"altcha\"\r\n\r\na\r\n", 400, "bad-request"},
 	{"D-16 deep JSON", "application/json", strings.Repeat("[", 65), 400, "bad-request"},

@@ -101,6 +101,7 @@ var (
 	errSemicolon    = &Error{"an unescaped semicolon, or what else some parsers take for a separator, next to a token field"}
 	errPreamble     = &Error{"multipart body does not begin with its boundary"}
 	errDelimiter    = &Error{"malformed multipart delimiter"}
+	errEpilogue     = &Error{"what could be a header behind the multipart body's final boundary"}
 	errUnterminated = &Error{"multipart body without its final boundary"}
 	errParts        = &Error{"too many parts"}
 	errPartHead     = &Error{"malformed header in a part"}

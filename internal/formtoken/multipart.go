@@ -154,6 +154,14 @@ func (m *multipart) readLast(c byte, at int64) *Error {
 
 // readBody passes over the body of a part, or over the epilogue. It returns how much it used.
 func (m *multipart) readBody(p []byte, off int64) (int, *Error) {
+	if m.state == mpEpilogue {
+		switch i := bytes.IndexByte(p, ':'); {
+		case i == 0:
+			return 0, m.s.fail(errEpilogue, off+1) // Django takes the epilogue for one more part, if it has a header
+		case i > 0:
+			p = p[:i]
+		}
+	}
 	n, slow := 0, 1
 	if m.lead == leadNone && m.match == 0 {
 		slow = len(p)

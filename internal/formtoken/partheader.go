@@ -96,8 +96,10 @@ func (m *multipart) searched(line string) *Error {
 		return errDisposition
 	}
 	for _, header := range []string{"content-id:", "content-type:"} {
-		if i := strings.Index(lower, header); i >= 0 && nearSpelling(&m.s.names, trimOWS(line[i+len(header):])) {
-			return errPartName
+		for _, value := range strings.Split(lower, header)[1:] {
+			if nearSpelling(&m.s.names, trimOWS(value)) {
+				return errPartName
+			}
 		}
 	}
 	return nil
