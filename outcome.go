@@ -55,6 +55,9 @@ func arrive(r *http.Request) *outcome {
 // leave puts o into r's variables.
 func (o *outcome) leave(r *http.Request) { caddyhttp.SetVar(r.Context(), outcomeVar, o) }
 
+// String is what a placeholder for the variable shows: nothing of the token.
+func (o *outcome) String() string { return string(o.story.status) }
+
 // hasCleared reports whether a clearance of the scope was found, and spent.
 func (o *outcome) hasCleared(scope string) bool { return o != nil && o.cleared == scope }
 
