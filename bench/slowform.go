@@ -41,8 +41,8 @@ type slowUpload struct {
 	err    error // in its place
 }
 
-// begin sends what comes at once. The uploads are of 32 networks: one alone may
-// not take all the room there is.
+// begin sends what comes at once. The uploads are of 32 networks; as all of them are
+// loopback, the room is not shared out.
 func (f slowForm) begin(addr string, i int) (*slowUpload, error) {
 	dialer := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(1+i%32), 1)}}
 	c, err := dialer.Dial("tcp", addr)
