@@ -13,8 +13,9 @@ import (
 )
 
 // budget bounds what all requests together may hold, be it bytes or places, and what
-// those of one network may beside the first: as much as it leaves to the others. So one that takes all it
-// can get has half of the room, a second one a third, and there is always some left.
+// those of one network may beside the first: as much as it leaves to the others. So one
+// that takes all it can get has half of the room, a second one a third, and there is
+// always some left.
 type budget struct {
 	limit  atomic.Int64
 	used   atomic.Int64
@@ -59,9 +60,6 @@ func (b *budget) give(n int64, by share) {
 type budgets struct {
 	memory, disk budget
 }
-
-// noBudgets are those of a body of which only a few bytes were read.
-var noBudgets budgets
 
 // heldBody is a request body whose beginning was read in search of a token:
 // held in memory, from there on in an unlinked temporary file, and the rest

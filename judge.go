@@ -117,10 +117,13 @@ func (h *Handler) beginsAsPage(r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody {
 		return false
 	}
-	p := peek(r.Body)
+	p := peek(r.Body, maxFieldName)
 	r.Body = p
 	return slices.ContainsFunc(h.pageStarts, p.hasPrefix)
 }
+
+// maxFieldName is longer than the name of any provider's first field.
+const maxFieldName = 64
 
 const formContentType = "application/x-www-form-urlencoded"
 

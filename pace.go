@@ -100,14 +100,18 @@ func drain(w http.ResponseWriter, r *http.Request) {
 	if body == nil || body == http.NoBody {
 		return
 	}
-	if held, ok := body.(*heldBody); ok {
-		held.release()
-		if held.ended != nil {
+	switch b := body.(type) {
+	case *heldBody:
+		b.release()
+		if b.ended != nil {
 			return
 		}
-		body = held.rest
-	} else if r.Header.Get("Expect") != "" {
-		return // the client waits for our word before it sends anything
+		body = b.rest
+	case *peeked: // the client is sending
+	default:
+		if r.Header.Get("Expect") != "" {
+			return // the client waits for our word before it sends anything
+		}
 	}
 	timer := time.AfterFunc(drainTime, func() { abortRead(w, body) })
 	defer timer.Stop()

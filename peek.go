@@ -22,19 +22,16 @@ type peeked struct {
 // piece, and a proxy sends it in one.
 var peekBuffers = bufferPool(4 << 10)
 
-// peek reads enough of a body for any field's name, and what else there is.
-func peek(body io.ReadCloser) *peeked {
+// peek reads at least so much of a body, unless it ends before, and what else there is.
+func peek(body io.ReadCloser, least int) *peeked {
 	p := &peeked{rest: body, buf: peekBuffers.Get().(*[]byte)}
-	n, err := io.ReadAtLeast(body, *p.buf, maxFieldName)
+	n, err := io.ReadAtLeast(body, *p.buf, least)
 	if err == io.ErrUnexpectedEOF {
 		err = io.EOF
 	}
 	p.start, p.err = (*p.buf)[:n], err
 	return p
 }
-
-// maxFieldName is longer than the name of any provider's first field.
-const maxFieldName = 64
 
 func (p *peeked) hasPrefix(prefix []byte) bool { return bytes.HasPrefix(p.start, prefix) }
 

@@ -12,7 +12,7 @@ import (
 // once goes on at once.
 func TestPeekedBodyGoesOnInOnePiece(t *testing.T) {
 	text := "name=" + strings.Repeat("x", 1000)
-	p := peek(readCloser(text))
+	p := peek(readCloser(text), maxFieldName)
 	if !p.hasPrefix([]byte("name=")) || p.hasPrefix([]byte("token=")) {
 		t.Error("the beginning is not what was looked at")
 	}
@@ -34,11 +34,11 @@ func TestPeekedBodies(t *testing.T) {
 		for kind, wrap := range map[string]func(io.Reader) io.Reader{
 			"whole": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader, "halves": iotest.HalfReader, "error with data": iotest.DataErrReader,
 		} {
-			if err := iotest.TestReader(peek(io.NopCloser(wrap(strings.NewReader(text)))), []byte(text)); err != nil {
+			if err := iotest.TestReader(peek(io.NopCloser(wrap(strings.NewReader(text))), maxFieldName), []byte(text)); err != nil {
 				t.Errorf("%s, %s: %v", name, kind, err)
 			}
 		}
-		p := peek(io.NopCloser(io.MultiReader(strings.NewReader(text), iotest.ErrReader(broken))))
+		p := peek(io.NopCloser(io.MultiReader(strings.NewReader(text), iotest.ErrReader(broken))), maxFieldName)
 		if got, err := io.ReadAll(p); string(got) != text || !errors.Is(err, broken) {
 			t.Errorf("%s, broken off: %d bytes, %v", name, len(got), err)
 		}

@@ -28,12 +28,11 @@ func noBody(w http.ResponseWriter, r *http.Request) bool {
 	}
 	p := keepPace(w, r.Body)
 	defer p.stop()
-	one := make([]byte, 1)
-	n, err := io.ReadFull(r.Body, one)
-	if err != nil {
-		return err == io.EOF
+	body := peek(r.Body, 1)
+	if len(body.start) == 0 {
+		return body.err == io.EOF
 	}
-	r.Body = &heldBody{rest: r.Body, budgets: &noBudgets, mem: one, inMem: int64(n)}
+	r.Body = body
 	return false
 }
 

@@ -13,8 +13,6 @@ const (
 	// sweepPause bounds the work of sweeping, in seconds: a shard of a full
 	// ledger takes a fraction of a millisecond.
 	sweepPause = 10
-	// sweepEvery is how many writes there are to one look at another shard.
-	sweepEvery = 4
 	// shrinkBelow is how much of its largest size a map may have lost.
 	shrinkBelow = 4
 )
@@ -25,7 +23,7 @@ const (
 type ledger struct {
 	limit    int64
 	size     atomic.Int64
-	writes   atomic.Uint32 // by them goes which shard is swept next
+	next     atomic.Uint32 // the shard to sweep next
 	sweptAll atomic.Int64
 	shards   [shardCount]shard
 }
@@ -109,14 +107,10 @@ func (l *ledger) remove(k id) {
 	}
 }
 
-// sweepNext sweeps one shard, another one after a few writes, so that a trickle
-// of writes also gives back what a flood took.
+// sweepNext sweeps one shard, another one with every write, so that a
+// trickle of writes also gives back what a flood took.
 func (l *ledger) sweepNext(now int64) {
-	n := l.writes.Add(1)
-	if n%sweepEvery != 0 {
-		return
-	}
-	s := &l.shards[n/sweepEvery%shardCount]
+	s := &l.shards[l.next.Add(1)%shardCount]
 	if !s.mu.TryLock() {
 		return
 	}
