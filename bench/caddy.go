@@ -42,6 +42,7 @@ type server struct {
 	pages   string // the same, with captcha_inject
 	through string // the reverse proxy with captcha_inject
 	shaped  string // the file server with Caddy's templates
+	lined   string // the reverse proxy; with lines of Caddy's own instead of captcha
 }
 
 // launch runs a Caddy with the sites of a Caddyfile. ready is an address of one of them.

@@ -45,11 +45,12 @@ func (c kase) unprofiled() bool { return c.upload || c.name == "spent-tokens" }
 
 func cases() []kase {
 	return []kase{
-		{name: "control", title: "control: plain against plain", control: true, prepare: get("/form")},
-		{name: "unmatched-get", title: "path that is not matched", goal: 0.99, prepare: get("/")},
-		{name: "matched-get", title: "matched GET", goal: 0.98, prepare: get("/form")},
+		{name: "control", title: "control: plain against plain", control: true, prepare: get(proxied, "/form")},
+		{name: "unmatched-get", title: "path that is not matched", goal: 0.99, prepare: get(proxied, "/")},
+		{name: "matched-get", title: "matched GET", goal: 0.98, prepare: get(proxied, "/form")},
+		{name: "own-lines", title: "not captcha: `request_header` and `header` on a path that is not matched", prepare: get(func(s *server) string { return s.lined }, "/")},
 		{name: "cleared-post", title: "POST with a clearance", goal: 0.95, prepare: cleared("POST", form(""))},
-		{name: "token-post", title: "POST with a `pow` token", goal: 0.85, prepare: tokenPost(func(s *server) string { return s.proxy })},
+		{name: "token-post", title: "POST with a `pow` token", goal: 0.85, prepare: tokenPost(proxied)},
 		{name: "outage-post", title: "POST with the fallback's token in an outage", goal: 0.85, p99: 1.5, prepare: outagePost},
 		{name: "challenge-page", title: "challenge page, against a static file of its size", goal: 0.8, prepare: answerOfOurs("page.html", acceptHTML)},
 		{name: "problem-json", title: "problem+json, against a static file of its size", prepare: answerOfOurs("problem.json", acceptJSON)},
@@ -83,12 +84,14 @@ func (b *bench) loads(plain, ours *server, plainAddr, oursAddr string, oursStatu
 	return p, o, nil
 }
 
-func get(path string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
+func proxied(s *server) string { return s.proxy }
+
+func get(site func(*server) string, path string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
 	return func(_ context.Context, b *bench, _ int, plain, ours *server) (*load, *load, error) {
-		p, o, err := b.loads(plain, ours, plain.proxy, ours.proxy, 200)
+		p, o, err := b.loads(plain, ours, site(plain), site(ours), 200)
 		if err == nil {
-			p.request = request("GET", plain.proxy, path, "", acceptHTML, "", "")
-			o.request = request("GET", ours.proxy, path, "", acceptHTML, "", "")
+			p.request = request("GET", site(plain), path, "", acceptHTML, "", "")
+			o.request = request("GET", site(ours), path, "", acceptHTML, "", "")
 		}
 		return p, o, err
 	}
