@@ -21,6 +21,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quic-go/quic-go/http3"
 )
 
 // client is one way to speak to Caddy.
@@ -31,7 +33,7 @@ type client struct {
 }
 
 // newClients returns HTTP/1.1 with connections that are kept, HTTP/2 over TLS,
-// and HTTP/1.1 with a connection for each request.
+// HTTP/1.1 with a connection for each request, and HTTP/3.
 func (s *soak) newClients() ([]*client, error) {
 	pem, err := os.ReadFile(filepath.Join(s.caddy.home, "storage", "pki", "authorities", "local", "root.crt"))
 	if err != nil {
@@ -39,16 +41,21 @@ func (s *soak) newClients() ([]*client, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	make := func(name, base string, t *http.Transport) *client {
-		t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-		t.MaxIdleConnsPerHost, t.DisableCompression = 20, true
+	trust := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	make := func(name, base string, t http.RoundTripper) *client {
 		return &client{name, base, &http.Client{Transport: t, Timeout: time.Minute,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	}
+	overTCP := func() *http.Transport {
+		return &http.Transport{TLSClientConfig: trust.Clone(), MaxIdleConnsPerHost: 20, DisableCompression: true}
+	}
+	second, closing := overTCP(), overTCP()
+	second.ForceAttemptHTTP2, closing.DisableKeepAlives = true, true
 	return []*client{
-		make("HTTP/1.1", "http://"+s.caddy.plain, &http.Transport{}),
-		make("HTTP/2", "https://"+s.caddy.secure, &http.Transport{ForceAttemptHTTP2: true}),
-		make("HTTP/1.1, closing", "http://"+s.caddy.plain, &http.Transport{DisableKeepAlives: true}),
+		make("HTTP/1.1", "http://"+s.caddy.plain, overTCP()),
+		make("HTTP/2", "https://"+s.caddy.secure, second),
+		make("HTTP/1.1, closing", "http://"+s.caddy.plain, closing),
+		make("HTTP/3", "https://"+s.caddy.secure, &http3.Transport{TLSClientConfig: trust.Clone(), DisableCompression: true}),
 	}, nil
 }
 
@@ -130,7 +137,7 @@ func (c *client) request(ctx context.Context, method, path, contentType string, 
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		if headers[i] == "Connection" && strings.HasPrefix(c.base, "https") {
-			continue // HTTP/2 has none
+			continue // HTTP/2 and HTTP/3 have none
 		}
 		r.Header[headers[i]] = append(r.Header[headers[i]], headers[i+1])
 	}
@@ -151,6 +158,9 @@ func (s *soak) do(ctx context.Context, c *client, kind string, r *http.Request) 
 		return reply{err: err, sent: sent}
 	}
 	defer resp.Body.Close()
+	if version := len("HTTP/1"); resp.Proto[:version] != c.name[:version] {
+		s.book.violation("%s: a client of %s was answered over %s", kind, c.name, resp.Proto)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	got := reply{status: resp.StatusCode, header: resp.Header, body: body, err: err, sent: sent, proto: resp.ProtoMajor}
 	s.book.count(kind, resp.StatusCode)

@@ -174,7 +174,7 @@ half an hour. This page and its graph are written by the program that does it; h
 ## What is run
 
 A real Caddy process, an app behind it that records what reaches it, and imitations of four providers that can be broken. On 127.0.0.1, over HTTP/1.1 with
-and without connections that are kept, and HTTP/2 with TLS; 120 requests a second at most.
+and without connections that are kept, HTTP/2 with TLS, and HTTP/3; 120 requests a second at most.
 
 - **Honest visitors** ask for a puzzle, solve it and send their form, or send it and come through the challenge page, or come back with a clearance, or use a
   page with ` + "`captcha_inject`" + `. Urlencoded, JSON, multipart with files from 1 KB to 20 MB, or the token in a header; with ` + "`pow`, `turnstile`, `geetest`,\n  `trustcaptcha` and `hcaptcha`" + `. They go on until the app has their form.
