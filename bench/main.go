@@ -79,12 +79,12 @@ func benchmark() error {
 func parseFlags() (options, error) {
 	var o options
 	var seconds float64
-	flag.IntVar(&o.rounds, "rounds", 60, "how often each case is measured on both servers")
-	flag.IntVar(&o.restarts, "restarts", 12, "how many pairs of new processes the rounds of a case are spread over")
+	flag.IntVar(&o.rounds, "rounds", 360, "how often each case is measured on both servers")
+	flag.IntVar(&o.restarts, "restarts", 6, "how many pairs of new processes the rounds of a case are spread over")
 	flag.IntVar(&o.warm, "warm", 6, "slices on each new process that do not count")
-	flag.Float64Var(&seconds, "seconds", 0.15, "length of one slice of a round")
+	flag.Float64Var(&seconds, "seconds", 0.05, "length of one slice of a round")
 	flag.IntVar(&o.connections, "connections", 8, "keep-alive connections")
-	flag.IntVar(&o.tokens, "tokens", 30000, "tokens that are spent, solved in advance; each opens one request")
+	flag.IntVar(&o.tokens, "tokens", 72000, "tokens that are spent, solved in advance; each opens one request")
 	flag.IntVar(&o.uploadMB, "upload-mb", 2048, "size of the large upload")
 	flag.IntVar(&o.uploads, "uploads", 5, "how many large uploads to each server")
 	flag.IntVar(&o.procs, "procs", max(1, runtime.NumCPU()/2), "GOMAXPROCS of each Caddy; fewer than there are cores, or the load generator is what is measured")
