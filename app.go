@@ -36,7 +36,7 @@ type App struct {
 	StoreFailure string `json:"store_failure,omitempty"`
 
 	// MaxSpill is how many bytes the temporary files of all requests together
-	// may take. Of a network (/24 or /64) that is not a private one, several
+	// may take. Of a network (/24 or /48) that is not a private one, several
 	// requests get half of it at most. Beyond it, a request that needs one is
 	// answered with 503.
 	// Default: 1 GiB.

@@ -130,4 +130,9 @@ func TestSharesD127(t *testing.T) {
 	if shareOf(netip.Addr{}) != nobodys {
 		t.Error("an address that is not known is somebody's")
 	}
+	for one, other := range map[string]string{"203.0.113.1": "203.0.113.254", "2001:db8:7::1": "2001:db8:7:ffff::1"} {
+		if shareOf(netip.MustParseAddr(one)) != shareOf(netip.MustParseAddr(other)) {
+			t.Errorf("%s and %s, of one owner, have a share each", one, other)
+		}
+	}
 }

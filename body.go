@@ -32,11 +32,19 @@ const nobodys share = 0
 
 var shareSeed = maphash.MakeSeed()
 
+// shareOf is the share of what one owner of addresses may have: a /24, or the /48
+// that a site gets of IPv6 (RFC 6177, section 2), within which it can change its /64
+// with every request.
 func shareOf(ip netip.Addr) share {
 	if !ip.IsValid() || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
 		return nobodys
 	}
-	return 1 + share(maphash.Comparable(shareSeed, network(ip))%0xff)
+	bits := 48
+	if ip.Is4() {
+		bits = 24
+	}
+	owned, _ := ip.Prefix(bits) // the address is valid and long enough
+	return 1 + share(maphash.Comparable(shareSeed, owned)%0xff)
 }
 
 // take reserves n for a request of a network that holds own already, and reports
