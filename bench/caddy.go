@@ -43,6 +43,7 @@ type server struct {
 	through string // the reverse proxy with captcha_inject
 	shaped  string // the file server with Caddy's templates
 	lined   string // the reverse proxy; with lines of Caddy's own instead of captcha
+	secure  string // the same as cleared, over TLS
 }
 
 // launch runs a Caddy with the sites of a Caddyfile. ready is an address of one of them.
@@ -84,7 +85,8 @@ const globalLines = `{
 	admin %s
 	default_bind 127.0.0.1
 	persist_config off
-	auto_https off
+	auto_https disable_redirects
+	skip_install_trust
 	storage file_system %s
 	log {
 		level ERROR
@@ -93,10 +95,10 @@ const globalLines = `{
 }
 `
 
-// await waits until s takes connections at addr.
+// await waits until s takes connections at addr, and has a certificate where it needs one.
 func (s *server) await(ctx context.Context, addr string) error {
 	for range 300 {
-		c, err := net.Dial("tcp", addr)
+		c, err := s.dial(addr)
 		if err == nil {
 			return c.Close()
 		}

@@ -49,7 +49,8 @@ func cases() []kase {
 		{name: "unmatched-get", title: "path that is not matched", goal: 0.99, prepare: get(proxied, "/")},
 		{name: "matched-get", title: "matched GET", goal: 0.98, prepare: get(proxied, "/form")},
 		{name: "own-lines", title: "not captcha: `request_header` and `header` on a path that is not matched", prepare: get(func(s *server) string { return s.lined }, "/")},
-		{name: "cleared-post", title: "POST with a clearance", goal: 0.95, prepare: cleared("POST", form(""))},
+		{name: "cleared-post", title: "POST with a clearance", goal: 0.95, prepare: cleared(clearing, "POST", form(""))},
+		{name: "cleared-post-tls", title: "the same, both over TLS", prepare: cleared(func(s *server) string { return s.secure }, "POST", form(""))},
 		{name: "token-post", title: "POST with a `pow` token", goal: 0.85, prepare: tokenPost(proxied)},
 		{name: "outage-post", title: "POST with the fallback's token in an outage", goal: 0.85, p99: 1.5, prepare: outagePost},
 		{name: "challenge-page", title: "challenge page, against a static file of its size", goal: 0.8, prepare: answerOfOurs("page.html", acceptHTML)},
@@ -86,6 +87,8 @@ func (b *bench) loads(plain, ours *server, plainAddr, oursAddr string, oursStatu
 
 func proxied(s *server) string { return s.proxy }
 
+func clearing(s *server) string { return s.cleared }
+
 func get(site func(*server) string, path string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
 	return func(_ context.Context, b *bench, _ int, plain, ours *server) (*load, *load, error) {
 		p, o, err := b.loads(plain, ours, site(plain), site(ours), 200)
@@ -97,21 +100,21 @@ func get(site func(*server) string, path string) func(context.Context, *bench, i
 	}
 }
 
-// cleared sends requests with a clearance.
-func cleared(method, body string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
+// cleared sends requests with a clearance to a site that has clearances.
+func cleared(site func(*server) string, method, body string) func(context.Context, *bench, int, *server, *server) (*load, *load, error) {
 	kind := ""
 	if body != "" {
 		kind = urlencoded
 	}
 	return func(ctx context.Context, b *bench, _ int, plain, ours *server) (*load, *load, error) {
-		cookie, err := clearance(ctx, ours.cleared)
+		cookie, err := clearance(ctx, ours.base(site(ours)))
 		if err != nil {
 			return nil, nil, err
 		}
-		p, o, err := b.loads(plain, ours, plain.cleared, ours.cleared, 200)
+		p, o, err := b.loads(plain, ours, site(plain), site(ours), 200)
 		if err == nil {
-			p.request = request(method, plain.cleared, "/form", cookie, acceptHTML, kind, body)
-			o.request = request(method, ours.cleared, "/form", cookie, acceptHTML, kind, body)
+			p.request = request(method, site(plain), "/form", cookie, acceptHTML, kind, body)
+			o.request = request(method, site(ours), "/form", cookie, acceptHTML, kind, body)
 		}
 		return p, o, err
 	}

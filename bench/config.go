@@ -56,7 +56,7 @@ const outageLines = `
 // start runs a Caddy, with captcha or without.
 func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, error) {
 	s := new(server)
-	for _, addr := range []*string{&s.proxy, &s.cleared, &s.outage, &s.files, &s.pages, &s.through, &s.shaped, &s.lined} {
+	for _, addr := range []*string{&s.proxy, &s.cleared, &s.outage, &s.files, &s.pages, &s.through, &s.shaped, &s.lined, &s.secure} {
 		var err error
 		if *addr, err = freeAddress(); err != nil {
 			return nil, err
@@ -80,5 +80,6 @@ func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, 
 	} {
 		fmt.Fprintf(&sites, "http://%s {%s\n\t%s\n}\n", site.addr, site.first, site.then)
 	}
-	return s, b.launch(ctx, s, name, sites.String(), s.files, b.profile != "")
+	fmt.Fprintf(&sites, "https://%s {\n\ttls internal%s\n\t%s\n}\n", s.secure, second, proxy)
+	return s, b.launch(ctx, s, name, sites.String(), s.secure, b.profile != "")
 }

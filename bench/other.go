@@ -75,8 +75,8 @@ func (b *bench) otherCases(ctx context.Context) ([]kase, error) {
 	}
 	list := []kase{
 		cases()[0],
-		{name: "cleared-get", prepare: cleared("GET", ""), other: get, otherStatus: http.StatusOK},
-		{name: "cleared-post", prepare: cleared("POST", form("")), other: post, otherStatus: http.StatusOK},
+		{name: "cleared-get", prepare: cleared(clearing, "GET", ""), other: get, otherStatus: http.StatusOK},
+		{name: "cleared-post", prepare: cleared(clearing, "POST", form("")), other: post, otherStatus: http.StatusOK},
 	}
 	stranger := b.otherRequest("GET", false)
 	status, body, err := ask(b.otherAddr, stranger)
