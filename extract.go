@@ -159,8 +159,9 @@ type search struct {
 	body    *heldBody
 	pace    *pace
 	longer  bool  // the body is certainly longer than max_buffer
-	flows   bool  // the last piece beyond max_buffer was a large one
+	full    int   // how many pieces beyond max_buffer, one after the other, filled their buffers
 	scanErr error // of the scanner, sticky
+	wait    [waitChunk]byte
 }
 
 // searches are used again: one is large, and over before the request goes on.
@@ -223,12 +224,20 @@ func (s *search) limit() int64 {
 	return s.h.MaxBody
 }
 
+// inMemory is how much of a body is held in memory. Where max_body is no more than
+// max_buffer, one byte more tells without a file that a body is too long.
+func (s *search) inMemory() int64 {
+	if s.h.MaxBody == s.h.MaxBuffer {
+		return s.h.MaxBuffer + 1
+	}
+	return s.h.MaxBuffer
+}
+
 // more reads the next bytes into memory or file, and shows them to the scanner.
 func (s *search) more() error {
 	b := s.body
-	// one byte more than max_buffer tells whether the body ends within it
-	if room := s.h.MaxBuffer + 1 - b.inMem; room > 0 {
-		if len(b.mem) == cap(b.mem) && !b.grow(s.h.MaxBuffer+1) {
+	if room := s.inMemory(); b.inMem < room {
+		if len(b.mem) == cap(b.mem) && !b.grow(room) {
 			return errNoRoom
 		}
 		have := len(b.mem)
@@ -236,17 +245,29 @@ func (s *search) more() error {
 		b.mem, b.inMem = b.mem[:have+n], b.inMem+int64(n)
 		return cmp.Or(s.scan(b.mem[have:]), err)
 	}
-	buffers := &trickleBuffers
-	if s.flows {
+	if s.full == 0 {
+		return s.spill(s.wait[:])
+	}
+	buffers := &readyBuffers
+	if s.full > 1 {
 		buffers = &spillBuffers
 	}
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	buf := (*buffer)[:min(int64(len(*buffer)), s.limit()+1-b.held())]
+	return s.spill(*buffer)
+}
+
+// spill reads the next bytes, at most as many as buf has room for, into the file.
+func (s *search) spill(buf []byte) error {
+	buf = buf[:min(int64(len(buf)), s.limit()+1-s.body.held())]
 	n, err := s.read(buf)
-	s.flows = n >= trickleChunk
+	if n < len(buf) {
+		s.full = 0
+	} else {
+		s.full++
+	}
 	if n > 0 {
-		if spillErr := b.spill(buf[:n]); spillErr != nil {
+		if spillErr := s.body.spill(buf[:n]); spillErr != nil {
 			return spillErr
 		}
 		if noRoom := s.scan(buf[:n]); noRoom != nil {
@@ -273,16 +294,19 @@ func (s *search) scan(p []byte) error {
 	return nil
 }
 
-// A body that flows is read in large pieces. A client that sends little at a time
-// is waited for with a small buffer in hand: there may be thousands of them.
+// What a client has yet to send is waited for with a small buffer in hand: there may
+// be thousands that wait. What has come is read in larger pieces, for as long as they
+// are filled. The second one takes what is left of the 4 KB that the server reads from
+// a connection at once; behind those, large pieces need no copy of the server's.
 const (
-	spillChunk   = 32 << 10
-	trickleChunk = 4 << 10
+	waitChunk  = 256
+	readyChunk = 4<<10 - waitChunk
+	spillChunk = 32 << 10
 )
 
 var (
-	spillBuffers   = bufferPool(spillChunk)
-	trickleBuffers = bufferPool(trickleChunk)
+	readyBuffers = bufferPool(readyChunk)
+	spillBuffers = bufferPool(spillChunk)
 )
 
 func bufferPool(size int) sync.Pool {
