@@ -198,22 +198,6 @@ func largePage() string {
 		strings.Repeat(row, 650) + `</table>` + strings.Repeat(`<form method="post" action="/a"><input name=a></form>`, 5) + `</body></html>`
 }
 
-// BenchmarkRewrite rewrites a page of 100 KB that comes in pieces of 32 KiB.
-func BenchmarkRewrite(b *testing.B) {
-	page, options := []byte(largePage()), testPage()
-	b.SetBytes(int64(len(page)))
-	b.ReportAllocs()
-	for b.Loop() {
-		w := New(io.Discard, options)
-		for rest := page; len(rest) > 0; {
-			n := min(32<<10, len(rest))
-			_, _ = w.Write(rest[:n])
-			rest = rest[n:]
-		}
-		_ = w.Close()
-	}
-}
-
 // TestAllocations: memory does not grow with the page.
 func TestAllocations(t *testing.T) {
 	count := func(page string) float64 {
