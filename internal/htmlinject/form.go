@@ -14,10 +14,10 @@ type Form struct {
 	Base string
 }
 
-func formOf(attrs map[string]string, base string) Form {
+func formOf(attrs attributes, base string) Form {
 	return Form{
-		ID: attrs["id"], Name: attrs["name"], Action: attrs["action"], Method: attrs["method"],
-		Class: strings.FieldsFunc(attrs["class"], func(r rune) bool { return strings.ContainsRune(spaces, r) }),
+		ID: attrs.get("id"), Name: attrs.get("name"), Action: attrs.get("action"), Method: attrs.get("method"),
+		Class: strings.FieldsFunc(attrs.get("class"), func(r rune) bool { return strings.ContainsRune(spaces, r) }),
 		Base:  base,
 	}
 }
@@ -48,11 +48,13 @@ func (f Form) Target(page *url.URL) (*url.URL, bool) {
 	return target, true
 }
 
+var lineBreaks = strings.NewReplacer("\t", "", "\n", "", "\r", "")
+
 // clean reads an address as browsers do: without surrounding space and any line
 // breaks, and with slashes that lean either way.
 func clean(address string) string {
 	address = strings.TrimFunc(address, func(r rune) bool { return r <= ' ' })
-	address = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(address)
+	address = lineBreaks.Replace(address)
 	path, rest := address, ""
 	if i := strings.IndexAny(address, "?#"); i >= 0 {
 		path, rest = address[:i], address[i:]

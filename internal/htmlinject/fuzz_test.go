@@ -51,7 +51,8 @@ var seeds = []string{
 	`<script><!-- <script> </script> <form method=post> --></script><form method=post>`,
 	`<script><!--></script><form method=post>`, `<script><!-- --></script ><form method=post>`,
 	`<title><form method=post></title><textarea></title><form method=post></textarea x><form method=post>`,
-	`<form method=post a=">" b='>' c=> d/e=">x`, `<form/method=post>`, `<form method = post><form =x method=post>`,
+	`<form method=post a=">" b='>' c=> d/e=">x`, `<form id=a ID=b action = 'x y'class="c"name=/d/ method>`, `<form =id=a id/=b href=">"content='&lt;' charset= x http-equiv=>`,
+	`<form/method=post>`, `<form method = post><form =x method=post>`,
 	`<a b=c"><form method=post>">`, `<a "><form method=post>">`, `<svg><style><form method=post></style></svg><form method=post>`,
 	`<svg><title>x</title><form method=post></svg><form method=post>`, `<svg/><form method=post>`, `<template><form method=post></template><form method=post>`,
 	`<svg><p><form method=post>`, `<math><mi><form method=post></mi></math><form method=post>`,
@@ -96,7 +97,8 @@ func FuzzChunks(f *testing.F) {
 var unlike = regexp.MustCompile(`(?is)<(svg|math)|<script.*<!--.*<[^a-z/].*<script`)
 
 // FuzzTokens checks that the tokens of the output are those of the input, but for
-// what was inserted, and that an insertion is an element of the output.
+// what was inserted, that an insertion is an element of the output, and that the
+// attributes of all tags are read as x/net reads them.
 func FuzzTokens(f *testing.F) {
 	for _, s := range seeds {
 		f.Add([]byte(s))
@@ -114,7 +116,31 @@ func FuzzTokens(f *testing.F) {
 		if n := strings.Count(out, "data-x"); n != inserted {
 			t.Errorf("%q became %q: %d insertions, %d of them elements", page, out, n, inserted)
 		}
+		for z := html.NewTokenizer(bytes.NewReader(page)); z.Next() != html.ErrorToken; {
+			checkAttributes(t, z)
+		}
 	})
+}
+
+// checkAttributes compares how a start tag's attributes are read with x/net.
+func checkAttributes(t *testing.T, z *html.Tokenizer) {
+	raw := bytes.Clone(z.Raw())
+	token := z.Token()
+	if token.Type != html.StartTagToken && token.Type != html.SelfClosingTagToken {
+		return
+	}
+	got := attributes(nil).read(raw)
+	for _, name := range attributeNames {
+		want, has := "", false
+		for _, a := range token.Attr {
+			if a.Key == name {
+				want, has = a.Val, true
+			}
+		}
+		if value, ok := got.lookup(name); value != want || ok != has {
+			t.Errorf("%q: %s is %q (%v), want %q (%v)", raw, name, value, ok, want, has)
+		}
+	}
 }
 
 // tokens returns the tokens of a page but for those that were inserted, and how

@@ -51,6 +51,8 @@ type Writer struct {
 	// the tag that is being read
 	name    [maxName]byte // in lower case
 	nameLen int           // maxName+1 where it is longer
+	element *element      // with that name
+	attrs   attributes    // of the last one whose attributes were read
 	end     bool          // an end tag
 	slash   bool          // self-closing, were it to end here
 	start   int64         // offset of its <
@@ -71,7 +73,7 @@ type Writer struct {
 
 // New returns a writer that puts what page says into what is written to it.
 func New(next io.Writer, page *Page) *Writer {
-	return &Writer{next: next, page: page, tree: tree{charset: page.Charset, leaning: make(map[string]int)}}
+	return &Writer{next: next, page: page, tree: tree{charset: page.Charset}}
 }
 
 // Write rewrites p.
@@ -174,25 +176,12 @@ func (w *Writer) rewrite(p []byte) int {
 			continue
 		}
 		w.state = data
-		if w.held && w.offset-w.start > maxTag {
-			w.giveUp()
-			break
+		if w.held {
+			sent = w.decide(p, sent, i)
 		}
-		if !w.held {
-			w.tag(nil)
-			continue
+		if !w.ended {
+			w.follow()
 		}
-		w.held = false
-		if len(w.hold) == 0 {
-			w.emit(p[sent:w.mark])
-			w.tag(p[w.mark:i])
-		} else {
-			w.hold = append(w.hold, p[:i]...)
-			text := w.hold
-			w.hold = w.hold[:0]
-			w.tag(text)
-		}
-		sent = i
 	}
 	switch {
 	case w.held && len(w.hold) > 0:
@@ -207,6 +196,44 @@ func (w *Writer) rewrite(p []byte) int {
 		w.giveUp()
 	}
 	return i
+}
+
+// decide decides about the tag that is held back and ends at p[end]. What comes
+// before a change is given on, and the change; it returns how much of p that is.
+func (w *Writer) decide(p []byte, sent, end int) int {
+	if w.offset-w.start > maxTag {
+		w.giveUp()
+		return sent
+	}
+	w.held = false
+	if len(w.hold) > 0 { // it began in an earlier Write
+		text := append(w.hold, p[:end]...)
+		w.hold = text[:0]
+		e := w.edit(text)
+		if e.instead == nil {
+			e.instead = text
+		}
+		w.emit(e.before)
+		w.emit(e.instead)
+		w.emit(e.behind)
+		return end
+	}
+	e := w.edit(p[w.mark:end])
+	if e.before != nil || e.instead != nil {
+		w.emit(p[sent:w.mark])
+		w.emit(e.before)
+		sent = w.mark
+	}
+	if e.instead != nil {
+		w.emit(e.instead)
+		sent = end
+	}
+	if e.behind != nil {
+		w.emit(p[sent:end])
+		w.emit(e.behind)
+		sent = end
+	}
+	return sent
 }
 
 // release gives on the tag that was held back: it is no place to insert.

@@ -10,34 +10,34 @@ import (
 	"github.com/caddy-captcha/caddy-captcha/internal/charset"
 )
 
-// meta reads a <meta>: the charset of the page, or a policy, which is extended.
+// meta reads a <meta>: the charset of the page, or a policy. It returns what is to
+// stand in its place, where that is another one.
 func (w *Writer) meta(text []byte) []byte {
-	attrs := attributes(text)
-	label, named := attrs["charset"]
-	switch equiv := strings.ToLower(attrs["http-equiv"]); {
+	w.attrs = w.attrs[:0].read(text)
+	var extended []byte
+	content := w.attrs.get("content")
+	label, named := w.attrs.lookup("charset")
+	switch equiv := strings.ToLower(w.attrs.get("http-equiv")); {
 	case equiv == "content-type" && !named:
-		label, named = charsetIn(attrs["content"])
+		label, named = charsetIn(content)
 	case equiv == "content-security-policy" && !w.tree.body:
-		policy, ok := w.page.Policy(attrs["content"])
-		if ok && policy != attrs["content"] {
-			text, ok = withContent(text, policy)
+		policy, ok := w.page.Policy(content)
+		if ok && policy != content {
+			extended, ok = withContent(text, policy)
 		}
 		if !ok {
-			w.emit(text)
-			w.giveUp()
+			w.ended = true
 			return nil
 		}
 	}
-	if !named || w.tree.charset {
-		return text
+	switch {
+	case !named || w.tree.charset:
+	case charset.Of(strings.TrimSpace(label)) == charset.Foreign:
+		w.ended = true
+	default:
+		w.tree.charset = true
 	}
-	if charset.Of(strings.TrimSpace(label)) == charset.Foreign {
-		w.emit(text)
-		w.giveUp()
-		return nil
-	}
-	w.tree.charset = true
-	return text
+	return extended
 }
 
 // charsetIn returns the charset that a content type names.
@@ -79,7 +79,7 @@ func withContent(text []byte, content string) ([]byte, bool) {
 	b.WriteByte('>')
 	for _, c := range b.Bytes() {
 		if c >= 0x80 {
-			return text, false
+			return nil, false
 		}
 	}
 	return b.Bytes(), true

@@ -38,9 +38,9 @@ const (
 const maxName = len("feComponentTransfer")
 
 // step reads on from p[i], which w.offset is the offset of, and returns where it
-// has come to. It may stay where it is in another state.
+// has come to: at the end of p, of a tag or of what else the state tells. It may
+// stay where it is in another state.
 func (w *Writer) step(p []byte, i int) int {
-	c := p[i]
 	switch {
 	case w.state == data:
 		n := bytes.IndexByte(p[i:], '<')
@@ -48,9 +48,9 @@ func (w *Writer) step(p []byte, i int) int {
 			return len(p)
 		}
 		w.state, w.held, w.mark, w.start = tagOpen, true, i+n, w.offset+int64(n)
-		return i + n + 1
+		return w.stepName(p, i+n+1)
 	case w.state < tagName:
-		return w.stepName(c, i)
+		return w.stepName(p, i)
 	case w.state == tagName:
 		return w.stepTagName(p, i)
 	case w.state < tagEnd:
@@ -63,20 +63,25 @@ func (w *Writer) step(p []byte, i int) int {
 }
 
 // stepName reads a tag's beginning, up to its name.
-func (w *Writer) stepName(c byte, i int) int {
+func (w *Writer) stepName(p []byte, i int) int {
+	if i < len(p) && p[i] == '/' && w.state == tagOpen {
+		w.state = endTagOpen
+		i++
+	}
+	if i == len(p) {
+		return i
+	}
+	c, end := p[i], w.state == endTagOpen
 	switch {
 	case isLetter(c):
-		w.end, w.state, w.nameLen, w.slash = w.state == endTagOpen, tagName, 0, false
-		return i
-	case w.state == endTagOpen && c == '>':
+		w.end, w.state, w.nameLen, w.slash = end, tagName, 0, false
+		return w.stepTagName(p, i)
+	case end && c == '>':
 		w.state = data
-	case w.state == endTagOpen:
+	case end:
 		w.state = bogus
 		w.release()
 		return i
-	case c == '/':
-		w.state = endTagOpen
-		return i + 1
 	case c == '!':
 		w.state = markup
 	case c == '?':
@@ -93,83 +98,92 @@ func (w *Writer) stepName(c byte, i int) int {
 // stepTagName reads the name of a tag. At its end it shows whether the tag is held
 // back further.
 func (w *Writer) stepTagName(p []byte, i int) int {
-	for ; i < len(p); i++ {
-		switch c := p[i]; {
-		case isSpace(c) || c == '/':
-			w.state, w.slash = inTag, c == '/'
-		case c == '>':
-			w.state = tagEnd
-		case w.nameLen < maxName:
-			w.name[w.nameLen] = lower(c)
-			w.nameLen++
-			continue
-		default:
-			w.nameLen = maxName + 1
-			if w.held {
-				w.release()
-			}
-			continue
+	n := w.nameLen
+	for ; i < len(p) && !endsName(p[i]); i++ {
+		if n < maxName {
+			w.name[n] = lower(p[i])
+			n++
+		} else {
+			n = maxName + 1
 		}
-		if w.held && !w.mayInsert() {
-			w.release()
+	}
+	w.nameLen, w.element = n, &other
+	if n <= maxName {
+		if i == len(p) {
+			return i
 		}
+		w.element = known(w.name[:n])
+	}
+	if w.held && !w.mayInsert() {
+		w.release()
+	}
+	switch {
+	case i == len(p):
+		return i
+	case p[i] == '>':
+		w.state = tagEnd
 		return i + 1
 	}
-	return i
+	w.state = inTag
+	return w.stepTag(p, i)
 }
+
+// endsName reports whether a byte ends the name of a tag.
+func endsName(c byte) bool { return c <= '>' && (c == '>' || c == '/' || isSpace(c)) }
 
 // stepTag reads the attributes of a tag.
 func (w *Writer) stepTag(p []byte, i int) int {
-	for i < len(p) && w.state != tagEnd {
+	state := w.state
+	for i < len(p) && state != tagEnd {
 		c := p[i]
-		space := isSpace(c)
 		switch {
-		case w.state == valueDouble:
-			i = w.skipTo(p, i, '"', inTag)
+		case state == valueDouble:
+			i, state = skipTo(p, i, '"', state, inTag)
 			continue
-		case w.state == valueSingle:
-			i = w.skipTo(p, i, '\'', inTag)
+		case state == valueSingle:
+			i, state = skipTo(p, i, '\'', state, inTag)
 			continue
+		case c > '>' && (state == attrName || state == valueUnquoted): // what ends these is all smaller
 		case c == '>':
-			w.state = tagEnd
-		case w.state == valueUnquoted:
-			if space {
-				w.state = inTag
+			state = tagEnd
+		case state == valueUnquoted:
+			if isSpace(c) {
+				state = inTag
 			}
-		case w.state == beforeValue:
+		case state == beforeValue:
 			switch {
 			case c == '"':
-				w.state = valueDouble
+				state = valueDouble
 			case c == '\'':
-				w.state = valueSingle
-			case !space:
-				w.state = valueUnquoted
+				state = valueSingle
+			case !isSpace(c):
+				state = valueUnquoted
 			}
 		case c == '/':
-			w.state, w.slash = inTag, true
-		case space:
+			state, w.slash = inTag, true
+		case isSpace(c):
 			w.slash = false
-			if w.state == attrName {
-				w.state = afterAttrName
+			if state == attrName {
+				state = afterAttrName
 			}
-		case c == '=' && w.state != inTag:
-			w.state = beforeValue
+		case c == '=' && state != inTag:
+			state = beforeValue
 		default:
-			w.state, w.slash = attrName, false
+			state, w.slash = attrName, false
 		}
 		i++
 	}
+	w.state = state
 	return i
 }
 
-// skipTo reads on to the byte end, after which the state is next.
-func (w *Writer) skipTo(p []byte, i int, end byte, next state) int {
+// skipTo reads on to the byte end, after which the state is next, or to the end of p.
+func skipTo(p []byte, i int, end byte, now, next state) (int, state) {
 	n := bytes.IndexByte(p[i:], end)
 	if n < 0 {
-		return len(p)
+		return len(p), now
 	}
-	w.state = next
-	return i + n + 1
+	return i + n + 1, next
 }
 
 // stepMarkup reads what begins with <! or is taken for a comment.
@@ -194,7 +208,8 @@ func (w *Writer) stepMarkup(p []byte, i int) int {
 		}
 		w.state, w.dashes, w.fresh = comment, 0, true
 	case bogus:
-		return w.skipTo(p, i, '>', data)
+		i, w.state = skipTo(p, i, '>', bogus, data)
+		return i
 	case cdataOpen:
 		const opening = "[CDATA["
 		if c != opening[w.matched] {
@@ -205,44 +220,60 @@ func (w *Writer) stepMarkup(p []byte, i int) int {
 			w.state, w.dashes = cdata, 0
 		}
 	case cdata:
-		switch {
-		case c == ']':
-			w.dashes++
-		case c == '>' && w.dashes >= 2:
-			w.state = data
-		default:
-			w.dashes = 0
-		}
+		return w.stepCdata(p, i)
 	default:
 		return w.stepComment(p, i)
 	}
 	return i + 1
 }
 
-func (w *Writer) stepComment(p []byte, i int) int {
-	c := p[i]
-	switch {
-	case w.state == commentBang && c == '>':
-		w.state = data
-	case w.state == commentBang:
-		w.state, w.dashes = comment, 0
-		return i
-	case w.dashes == 0 && !w.fresh && c != '-':
-		n := bytes.IndexByte(p[i:], '-')
-		if n < 0 {
-			return len(p)
+func (w *Writer) stepCdata(p []byte, i int) int {
+	for i < len(p) {
+		c := p[i]
+		i++
+		switch {
+		case c == ']':
+			w.dashes++
+		case c == '>' && w.dashes >= 2:
+			w.state = data
+			return i
+		default:
+			w.dashes = 0
+			n := bytes.IndexByte(p[i:], ']')
+			if n < 0 {
+				return len(p)
+			}
+			i += n
 		}
-		return i + n
-	case c == '-':
-		w.dashes++
-	case c == '>' && (w.dashes >= 2 || w.fresh):
-		w.state = data
-	case c == '!' && w.dashes >= 2:
-		w.state, w.fresh = commentBang, false
-	default:
-		w.dashes, w.fresh = 0, false
 	}
-	return i + 1
+	return i
+}
+
+func (w *Writer) stepComment(p []byte, i int) int {
+	for i < len(p) {
+		c := p[i]
+		i++
+		if w.state == commentBang && c != '>' {
+			w.state, w.dashes = comment, 0
+		}
+		switch {
+		case c == '>' && (w.state == commentBang || w.dashes >= 2 || w.fresh):
+			w.state = data
+			return i
+		case c == '-':
+			w.dashes++
+		case c == '!' && w.dashes >= 2:
+			w.state, w.fresh = commentBang, false
+		default:
+			w.dashes, w.fresh = 0, false
+			n := bytes.IndexByte(p[i:], '-')
+			if n < 0 {
+				return len(p)
+			}
+			i += n
+		}
+	}
+	return i
 }
 
 // stepRaw reads the text of an element in which there are no tags but its own
@@ -276,6 +307,7 @@ func (w *Writer) stepRaw(p []byte, i int) int {
 		case w.matched == len(w.raw) && (isSpace(c) || c == '/' || c == '>'):
 			w.end, w.slash, w.escape = true, false, 0
 			w.nameLen = copy(w.name[:], w.raw)
+			w.element = known(w.name[:w.nameLen])
 			w.state = inTag
 			return i
 		}
@@ -295,21 +327,40 @@ func (w *Writer) stepRaw(p []byte, i int) int {
 	return i + 1
 }
 
+// stepText reads on to what may be the end of the text, or hide it.
 func (w *Writer) stepText(p []byte, i int) int {
-	if w.escape == 0 {
-		return w.skipTo(p, i, '<', rawLess)
+	if w.escape > 0 {
+		return w.stepEscaped(p, i)
 	}
-	switch c := p[i]; {
-	case c == '-':
-		w.dashes++
-		return i + 1
-	case c == '<':
-		w.state = rawLess
-	case c == '>' && w.dashes >= 2:
-		w.escape = 0
+	for {
+		n := bytes.IndexByte(p[i:], '<')
+		if n < 0 {
+			return len(p)
+		}
+		i += n + 1
+		if i == len(p) || p[i] == '/' || p[i] == '!' {
+			w.state = rawLess
+			return i
+		}
 	}
-	w.dashes = 0
-	return i + 1
+}
+
+func (w *Writer) stepEscaped(p []byte, i int) int {
+	for i < len(p) && w.state == rawText && w.escape > 0 {
+		c := p[i]
+		i++
+		if c == '-' {
+			w.dashes++
+			continue
+		}
+		if c == '<' {
+			w.state = rawLess
+		} else if c == '>' && w.dashes >= 2 {
+			w.escape = 0
+		}
+		w.dashes = 0
+	}
+	return i
 }
 
 // stepWord reads a word after < or </ in an escaped script, which a script's own

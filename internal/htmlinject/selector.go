@@ -14,8 +14,6 @@ type Selector struct {
 	attrs     []attribute
 }
 
-type attribute struct{ name, value string }
-
 // errSelector says what a selector may be.
 var errSelector = errors.New(`a selector is #id, .class, [id="…"], [name="…"] or [action="…"], or several of them together, such as form#login.large`)
 

@@ -1,0 +1,43 @@
+package htmlinject
+
+// edit is what becomes of a tag: what is put before it, what stands in its place
+// where that is another text, and what is put behind it.
+type edit struct{ before, instead, behind []byte }
+
+// edit decides about a tag that was held back.
+func (w *Writer) edit(text []byte) (e edit) {
+	t := &w.tree
+	switch w.element.name {
+	case "head", "body":
+		e.before = w.place()
+	case "script":
+		if t.charset || w.start >= prescan {
+			e.before = w.place()
+		}
+	case "base":
+		w.attrs = w.attrs[:0].read(text)
+		if href, ok := w.attrs.lookup("href"); ok {
+			t.based, t.base = true, href
+		}
+	case "meta":
+		e.instead = w.meta(text)
+	case "form":
+		w.attrs = w.attrs[:0].read(text)
+		if w.page.Wanted(formOf(w.attrs, t.base)) {
+			e.before = w.place()
+			if len(t.leaning) == 0 { // else an input would begin the formatting anew, and the form's content would stand in it
+				e.behind = w.page.Inputs
+			}
+		}
+	}
+	return e
+}
+
+// place returns the script, once.
+func (w *Writer) place() []byte {
+	if w.tree.placed {
+		return nil
+	}
+	w.tree.placed = true
+	return w.page.Script
+}
