@@ -1,12 +1,12 @@
 package captcha
 
 import (
-	"bytes"
 	"io"
 	"mime"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -29,7 +29,7 @@ type injectWriter struct {
 
 	// first is the beginning of the page, until it is large enough for a
 	// compressor around us to take the answer for worth it
-	first bytes.Buffer
+	first []byte
 	begun bool
 	sent  bool  // the page's headers are given on
 	total int64 // written to us
@@ -200,8 +200,15 @@ func (w *injectWriter) ReadFrom(r io.Reader) (int64, error) {
 	if w.decided && w.page == nil {
 		return w.ResponseWriterWrapper.ReadFrom(r)
 	}
-	return io.Copy(struct{ io.Writer }{w}, r)
+	buf := copyBuffers.Get().(*[copySize]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{w}, r, buf[:])
 }
+
+// copySize is how much of a page is read at once: as much as io.Copy reads.
+const copySize = 32 << 10
+
+var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 
 // FlushError gives on what there is. The beginning of a page may wait for the end
 // of a tag: encode would not compress what is flushed that small.
@@ -220,7 +227,7 @@ func (w *injectWriter) flushNow() error {
 	w.flush = false
 	if w.page != nil {
 		w.sendHeader()
-		if w.first.Len() > 0 {
+		if len(w.first) > 0 {
 			if err := w.begin(); err != nil {
 				return err
 			}
@@ -237,11 +244,23 @@ func (s pageSink) Write(p []byte) (int, error) {
 	if w.begun {
 		return w.ResponseWriter.Write(p)
 	}
-	w.first.Write(p)
-	if w.first.Len() < firstWrite {
+	if len(w.first)+len(p) < firstWrite {
+		w.first = append(w.first, p...)
 		return len(p), nil
 	}
-	return len(p), w.begin()
+	rest := p
+	if n := firstWrite - len(w.first); n < firstWrite { // only as much of p as it takes: p may be large
+		w.first, rest = append(w.first, p[:n]...), p[n:]
+	}
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
+	if len(rest) > 0 {
+		if _, err := w.ResponseWriter.Write(rest); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
 }
 
 // begin gives on the headers and the beginning of the page.
@@ -251,8 +270,8 @@ func (w *injectWriter) begin() error {
 	}
 	w.begun = true
 	w.sendHeader()
-	first := w.first.Bytes()
-	w.first = bytes.Buffer{}
+	first := w.first
+	w.first = nil
 	if len(first) == 0 {
 		return nil
 	}
