@@ -205,8 +205,9 @@ func (w *injectWriter) ReadFrom(r io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{w}, r, buf[:])
 }
 
-// copySize is how much of a page is read at once: as much as io.Copy reads.
-const copySize = 32 << 10
+// copySize is how much of a page is read at once. Each piece costs two writes to
+// the visitor: net/http fills its buffer first.
+const copySize = 64 << 10
 
 var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 

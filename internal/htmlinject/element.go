@@ -9,7 +9,7 @@ type element struct {
 }
 
 // elements are those that matter, by the first letter and the length of their names.
-var elements [26][maxName + 1][]*element
+var elements [26][maxName + 1][]element
 
 // other stands for all that do not matter.
 var other element
@@ -17,9 +17,10 @@ var other element
 // known returns the element with a name in lower case, which begins with a letter
 // and is no longer than maxName.
 func known(name []byte) *element {
-	for _, e := range elements[name[0]-'a'][len(name)] {
-		if string(name) == e.name {
-			return e
+	list := elements[name[0]-'a'][len(name)]
+	for i := range list {
+		if list[i].name == string(name) {
+			return &list[i]
 		}
 	}
 	return &other
@@ -30,9 +31,9 @@ func init() {
 		for _, name := range names {
 			e := known([]byte(name))
 			if e == &other {
-				e = &element{name: name}
 				list := &elements[name[0]-'a'][len(name)]
-				*list = append(*list, e)
+				*list = append(*list, element{name: name})
+				e = &(*list)[len(*list)-1]
 			}
 			change(e)
 		}

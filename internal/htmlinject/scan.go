@@ -43,9 +43,11 @@ const maxName = len("feComponentTransfer")
 func (w *Writer) step(p []byte, i int) int {
 	switch {
 	case w.state == data:
-		n := bytes.IndexByte(p[i:], '<')
-		if n < 0 {
-			return len(p)
+		n := 0
+		if p[i] != '<' { // many tags stand behind one another
+			if n = bytes.IndexByte(p[i:], '<'); n < 0 {
+				return len(p)
+			}
 		}
 		w.state, w.held, w.mark, w.start = tagOpen, true, i+n, w.offset+int64(n)
 		return w.stepName(p, i+n+1)
@@ -135,15 +137,24 @@ func endsName(c byte) bool { return c <= '>' && (c == '>' || c == '/' || isSpace
 func (w *Writer) stepTag(p []byte, i int) int {
 	state := w.state
 	for i < len(p) && state != tagEnd {
-		c := p[i]
-		switch {
-		case state == valueDouble:
+		switch state {
+		case valueDouble:
 			i, state = skipTo(p, i, '"', state, inTag)
 			continue
-		case state == valueSingle:
+		case valueSingle:
 			i, state = skipTo(p, i, '\'', state, inTag)
 			continue
-		case c > '>' && (state == attrName || state == valueUnquoted): // what ends these is all smaller
+		case attrName, valueUnquoted:
+			for p[i] > '>' { // what ends these is all smaller
+				if i++; i == len(p) {
+					w.state = state
+					return i
+				}
+			}
+		}
+		c := p[i]
+		i++
+		switch {
 		case c == '>':
 			state = tagEnd
 		case state == valueUnquoted:
@@ -171,7 +182,6 @@ func (w *Writer) stepTag(p []byte, i int) int {
 		default:
 			state, w.slash = attrName, false
 		}
-		i++
 	}
 	w.state = state
 	return i
