@@ -198,44 +198,6 @@ func (w *Writer) rewrite(p []byte) int {
 	return i
 }
 
-// decide decides about the tag that is held back and ends at p[end]. What comes
-// before a change is given on, and the change; it returns how much of p that is.
-func (w *Writer) decide(p []byte, sent, end int) int {
-	if w.offset-w.start > maxTag {
-		w.giveUp()
-		return sent
-	}
-	w.held = false
-	if len(w.hold) > 0 { // it began in an earlier Write
-		text := append(w.hold, p[:end]...)
-		w.hold = text[:0]
-		e := w.edit(text)
-		if e.instead == nil {
-			e.instead = text
-		}
-		w.emit(e.before)
-		w.emit(e.instead)
-		w.emit(e.behind)
-		return end
-	}
-	e := w.edit(p[w.mark:end])
-	if e.before != nil || e.instead != nil {
-		w.emit(p[sent:w.mark])
-		w.emit(e.before)
-		sent = w.mark
-	}
-	if e.instead != nil {
-		w.emit(e.instead)
-		sent = end
-	}
-	if e.behind != nil {
-		w.emit(p[sent:end])
-		w.emit(e.behind)
-		sent = end
-	}
-	return sent
-}
-
 // release gives on the tag that was held back: it is no place to insert.
 func (w *Writer) release() {
 	w.held = false

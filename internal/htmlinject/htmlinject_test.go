@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -173,6 +174,33 @@ func TestLeavesAtOnce(t *testing.T) {
 		_, _ = io.WriteString(w, in)
 		if b.String() != want || w.Held() != (len(in) > len(want)) {
 			t.Errorf("of %q %q has left, want %q; held: %v", in, b.String(), want, w.Held())
+		}
+	}
+}
+
+type pieces []string
+
+func (p *pieces) Write(b []byte) (int, error) {
+	*p = append(*p, string(b))
+	return len(b), nil
+}
+
+// TestPieces: a page is cut only where something is put in.
+func TestPieces(t *testing.T) {
+	for in, want := range map[string]pieces{
+		`<p>a</p><!-- b --><meta name=a><form></form><svg><g/></svg>`: {`<p>a</p><!-- b --><meta name=a><form></form><svg><g/></svg>`},
+		`<base href=a><meta charset=x><script></script></head><body>`: {`<base href=a><meta charset=x>`, s, `<script></script></head><body>`},
+		`a<form method=post>b</form><form>c`:                          {`a`, s, `<form method=post>`, i, `b</form><form>c`},
+		`<b><form method=post>b`:                                      {`<b>`, s, `<form method=post>b`},
+		`<meta http-equiv=content-security-policy content=c>d<body>`:  {`<meta http-equiv="content-security-policy" content="c;">`, `d`, s, `<body>`},
+	} {
+		page := testPage()
+		page.Policy = func(content string) (string, bool) { return content + ";", true }
+		var got pieces
+		w := New(&got, page)
+		_, _ = io.WriteString(w, in)
+		if !slices.Equal(got, want) || w.Close() != nil {
+			t.Errorf("%q became\n%q, want\n%q", in, got, want)
 		}
 	}
 }

@@ -4,6 +4,45 @@ package htmlinject
 // where that is another text, and what is put behind it.
 type edit struct{ before, instead, behind []byte }
 
+// decide decides about the tag that is held back and ends at p[end]. What comes
+// before a change is given on, and the change; it returns how much of p that is.
+func (w *Writer) decide(p []byte, sent, end int) int {
+	if w.offset-w.start > maxTag {
+		w.giveUp()
+		return sent
+	}
+	w.held = false
+	if len(w.hold) > 0 { // it began in an earlier Write
+		w.hold = append(w.hold, p[:end]...)
+		text := w.hold
+		w.hold = w.hold[:0]
+		e := w.edit(text)
+		if e.instead == nil {
+			e.instead = text
+		}
+		w.emit(e.before)
+		w.emit(e.instead)
+		w.emit(e.behind)
+		return end
+	}
+	e := w.edit(p[w.mark:end])
+	if e.before != nil || e.instead != nil {
+		w.emit(p[sent:w.mark])
+		w.emit(e.before)
+		sent = w.mark
+	}
+	if e.instead != nil {
+		w.emit(e.instead)
+		sent = end
+	}
+	if e.behind != nil {
+		w.emit(p[sent:end])
+		w.emit(e.behind)
+		sent = end
+	}
+	return sent
+}
+
 // edit decides about a tag that was held back.
 func (w *Writer) edit(text []byte) (e edit) {
 	t := &w.tree
