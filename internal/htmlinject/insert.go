@@ -16,7 +16,7 @@ func (w *Writer) decide(p []byte, sent, end int) int {
 		w.hold = append(w.hold, p[:end]...)
 		text := w.hold
 		w.hold = w.hold[:0]
-		e := w.edit(text)
+		e := w.consider(text)
 		if e.instead == nil {
 			e.instead = text
 		}
@@ -25,7 +25,7 @@ func (w *Writer) decide(p []byte, sent, end int) int {
 		w.emit(e.behind)
 		return end
 	}
-	e := w.edit(p[w.mark:end])
+	e := w.consider(p[w.mark:end])
 	if e.before != nil || e.instead != nil {
 		w.emit(p[sent:w.mark])
 		w.emit(e.before)
@@ -43,8 +43,8 @@ func (w *Writer) decide(p []byte, sent, end int) int {
 	return sent
 }
 
-// edit decides about a tag that was held back.
-func (w *Writer) edit(text []byte) (e edit) {
+// consider decides about a tag that was held back.
+func (w *Writer) consider(text []byte) (e edit) {
 	t := &w.tree
 	switch w.element.name {
 	case "head", "body":
