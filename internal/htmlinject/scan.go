@@ -38,8 +38,8 @@ const (
 const maxName = len("feComponentTransfer")
 
 // step reads on from p[i], which w.offset is the offset of, and returns where it
-// has come to: at the end of p, of a tag or of what else the state tells. It may
-// stay where it is in another state.
+// has come to: no further than the end of a tag. It may stay where it is in another
+// state.
 func (w *Writer) step(p []byte, i int) int {
 	switch {
 	case w.state == data:
