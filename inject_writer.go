@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -200,16 +199,13 @@ func (w *injectWriter) ReadFrom(r io.Reader) (int64, error) {
 	if w.decided && w.page == nil {
 		return w.ResponseWriterWrapper.ReadFrom(r)
 	}
-	buf := copyBuffers.Get().(*[copySize]byte)
+	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	return io.CopyBuffer(struct{ io.Writer }{w}, r, buf[:])
+	return io.CopyBuffer(struct{ io.Writer }{w}, r, *buf)
 }
 
-// copySize is how much of a page is read at once. Each piece costs two writes to
-// the visitor: net/http fills its buffer first.
-const copySize = 64 << 10
-
-var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
+// copyBuffers are as large as those of io.Copy: a visitor who reads slowly holds one.
+var copyBuffers = bufferPool(32 << 10)
 
 // FlushError gives on what there is. The beginning of a page may wait for the end
 // of a tag: encode would not compress what is flushed that small.
