@@ -2,6 +2,7 @@ package captcha
 
 import (
 	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,16 @@ func (f found) release() {
 	if f.body != nil {
 		f.body.release()
 	}
+}
+
+// end is release, unless what follows us has failed: an error route may give the
+// request to another app, which needs its body.
+func (f found) end(r *http.Request, failed error) {
+	if failed == nil {
+		f.release()
+		return
+	}
+	context.AfterFunc(r.Context(), f.release)
 }
 
 // badRequest is a request that is refused for what it is, not for its token.

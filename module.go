@@ -205,7 +205,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 // ServeHTTP protects what comes after it.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) (err error) {
 	now := time.Now()
 	o := arrive(r)
 	if o != nil && o.settled {
@@ -219,10 +219,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case !h.protects(r):
 		return next.ServeHTTP(h.preflight(w, r), r)
 	}
-	f, fd, err := h.judge(w, r, o, now)
-	defer fd.release()
-	if err != nil {
-		return h.fault(w, r, err, now)
+	f, fd, fault := h.judge(w, r, o, now)
+	defer func() { fd.end(r, err) }()
+	if fault != nil {
+		return h.fault(w, r, fault, now)
 	}
 	d := h.decide(f)
 	if d.verb == verbForward && fd.page != nil && !fd.page.returns() {

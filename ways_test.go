@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,33 @@ func TestRetriesGetTheWholeBodyD124(t *testing.T) { // D-124
 		sameBytes(t, s.Body, "precious=1")
 		_ = caddy.Stop()
 	}
+}
+
+// An error route may give a request to another app: that gets it whole, too.
+func TestErrorRoutesGetTheWholeBodyD124(t *testing.T) { // D-124
+	site := fmt.Sprintf("captcha /login* %s\nreverse_proxy 127.0.0.1:%d\n", pow1000, freePort(t))
+	e := serve(t, site+"handle_errors {\nreverse_proxy {app}\n}")
+	post := func(size int) (body string, r reply) {
+		body = "text=" + strings.Repeat("x", size) + "&altcha=" + url.QueryEscape(e.token("/login"))
+		return body, e.post("/login", formType, body)
+	}
+	for _, size := range []int{10, 200_000} { // in memory, and spilled
+		body, r := post(size)
+		s := e.wantForwarded(r)
+		sameBytes(t, s.Body, body)
+		if s.Header.Get(headerStatus) != "passed" {
+			t.Errorf("the app saw %v", s.Header)
+		}
+	}
+	e.load("", site+"handle_errors {\nrespond sorry\n}")
+	if _, r := post(200_000); string(r.body) != "sorry" {
+		t.Errorf("%s %q", r.Status, r.body)
+	}
+	b := &e.handler().app.shared.budgets
+	for end := time.Now().Add(time.Minute); b.memory.used.Load()+b.disk.used.Load() > 0 && time.Now().Before(end); {
+		runtime.Gosched() // the request ends when its answer is out already
+	}
+	e.checkNothingHeld()
 }
 
 func TestUpstreamThatAnswersBeforeItHasRead(t *testing.T) {
