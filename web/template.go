@@ -88,31 +88,33 @@ func newTemplate(page *template.Template, images ...string) *Template {
 	return &Template{page: page, images: images, shapes: &memo[shapeKey, *shape]{max: maxShapes}}
 }
 
-// tryPage is a page to try a template with.
-func tryPage(kind Kind) Page {
+// tryPage is a visitor's page to try a template with.
+func tryPage(kind Kind, visitor string) Page {
 	return Page{
 		Kind: kind, Reason: reasonMissing, Host: "example.com", From: "https://www.example.com",
-		Field: "altcha", Seal: "seal", Reference: "reference",
-		Challenge: json.RawMessage(`{"algorithm":"SHA-256","challenge":"` + strings.Repeat("0", 64) + `","maxnumber":1,"salt":"s","signature":"s"}`),
+		AcceptLanguage: "x-" + visitor, Field: "altcha", Seal: "seal-" + visitor, Reference: "reference-" + visitor,
+		Challenge: json.RawMessage(`{"algorithm":"SHA-256","challenge":"` + strings.Repeat("0", 64) + `","maxnumber":1,"salt":"` + visitor + `","signature":"s"}`),
 	}
 }
 
-// try renders a page of a kind and looks for the parts that it cannot do without.
+// try renders pages of a kind and looks for the parts that it cannot do without.
 func (t *Template) try(kind Kind) error {
-	v, err := newView(tryPage(kind))
-	if err != nil {
-		return err
+	var r, filled Rendered
+	for _, visitor := range []string{"one", "another"} { // who get the same shape
+		v, err := newView(tryPage(kind, visitor))
+		if err != nil {
+			return err
+		}
+		if r, err = t.render(v); err != nil {
+			return err
+		}
+		if filled, err = t.fill(nil, v); err != nil {
+			return err
+		}
+		// it may do more with a nonce or a reference than to write it, or show what is
+		// one visitor's only
+		t.direct = t.direct || !bytes.Equal(r.HTML, filled.HTML) || r.CSP != filled.CSP
 	}
-	r, err := t.render(v)
-	if err != nil {
-		return err
-	}
-	filled, err := t.fill(nil, v)
-	if err != nil {
-		return err
-	}
-	// it may do more with a nonce or a reference than to write it
-	t.direct = t.direct || !bytes.Equal(r.HTML, filled.HTML) || r.CSP != filled.CSP
 	needed := []struct{ part, mark string }{
 		{".Check", `id="captcha-check"`}, {".Form", `id="captcha-form"`}, {".Script", `id="captcha-data"`},
 	}

@@ -37,6 +37,26 @@ func TestOwnTemplate(t *testing.T) {
 	}
 }
 
+// A page of one's own that shows what is one visitor's only shows it to that visitor.
+func TestOwnTemplateShowsEachVisitorTheirOwn(t *testing.T) {
+	for _, what := range []string{".AcceptLanguage", "printf \"%s\" .Challenge", "printf \"%.9s\" .Reference", "len .Seal"} {
+		own, err := Parse("own.html", documentedTemplate(t)+"{{"+what+"}}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, visitor := range []string{"a", "someone", "a"} {
+			p := tryPage(Submit, visitor)
+			v, _ := newView(p)
+			want, _ := own.render(v)
+			r, err := own.Render(p)
+			_, shown, _ := strings.Cut(string(r.HTML), "</html>")
+			if _, due, _ := strings.Cut(string(want.HTML), "</html>"); err != nil || shown != due {
+				t.Errorf("{{%s}} for %s: %q, want %q, %v", what, visitor, shown, due, err)
+			}
+		}
+	}
+}
+
 func TestOwnTemplateThatCannotWork(t *testing.T) {
 	good := documentedTemplate(t)
 	tests := map[string]string{

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"sync"
 	"testing"
 	"time"
@@ -149,6 +150,28 @@ func TestConcurrentUse(t *testing.T) {
 				id, _ := s.KeyID(t.Context())
 				mac, err := s.MAC(t.Context(), id, []byte("m"))
 				if err != nil || len(mac) != 32 {
+					t.Errorf("%d: %x, %v", g, mac, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// What signs is used again: each message has its own signature, whoever signs beside it.
+func TestConcurrentSignatures(t *testing.T) {
+	s := loaded(t).Signer("p")
+	id, _ := s.KeyID(t.Context())
+	k := s.ring.keys.Load().find(id, s.ring.now())
+	var wg sync.WaitGroup
+	for g := range 8 {
+		message := bytes.Repeat([]byte{byte(g)}, 100*g)
+		alone := k.derive(s.use).macs.New().(hash.Hash)
+		alone.Write(message)
+		want := alone.Sum(nil)
+		wg.Go(func() {
+			for range 200 {
+				if mac, err := s.MAC(t.Context(), id, message); err != nil || !bytes.Equal(mac, want) {
 					t.Errorf("%d: %x, %v", g, mac, err)
 				}
 			}
