@@ -85,10 +85,24 @@ func (p *pace) tooSlow() bool {
 }
 
 // abortRead makes a read that is under way return. HTTP/3 has no deadlines;
-// there, closing the body does it.
+// there, closing the client's side of the body does it.
 func abortRead(w http.ResponseWriter, body io.Closer) {
 	if http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) != nil {
-		_ = body.Close()
+		_ = clientSide(body).Close()
+	}
+}
+
+// clientSide is what the server gave us for a body that was read in part.
+func clientSide(body io.Closer) io.Closer {
+	for {
+		switch b := body.(type) {
+		case *heldBody:
+			body = b.rest
+		case *peeked:
+			body = b.rest
+		default:
+			return body
+		}
 	}
 }
 
