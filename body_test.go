@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-captcha/caddy-captcha/provider"
 )
 
 // Promise 1, for bodies of every size and place of the token: what is forwarded
@@ -273,29 +275,6 @@ func TestSlowBodyIs408D93(t *testing.T) { // D-93
 	})
 }
 
-// A body that somebody before us has looked into is no slower to be given up.
-func TestSlowBodyThatWasLookedInto(t *testing.T) {
-	e := serve(t, small)
-	h := e.handler()
-	synctest.Test(t, func(t *testing.T) {
-		for name, look := range map[string]func(io.ReadCloser) io.ReadCloser{
-			"peeked": func(body io.ReadCloser) io.ReadCloser { return peek(body, 1) },
-			"held":   func(body io.ReadCloser) io.ReadCloser { return &heldBody{budgets: new(budgets), rest: body} },
-			"both":   func(body io.ReadCloser) io.ReadCloser { return &heldBody{budgets: new(budgets), rest: peek(body, 1)} },
-		} {
-			body, feed := io.Pipe()
-			go func() { _, _ = feed.Write([]byte("a=")) }()
-			r := httptest.NewRequest("POST", "/login", look(body))
-			r.Header.Set("Content-Type", formType)
-			w := httptest.NewRecorder() // has no deadlines, as on HTTP/3
-			start := time.Now()
-			if err := h.ServeHTTP(w, r, caddyhttp.HandlerFunc(nil)); err != nil || w.Code != 408 || time.Since(start) > 15*time.Second {
-				t.Errorf("%s: %d, %v after %s", name, w.Code, err, time.Since(start))
-			}
-		}
-	})
-}
-
 // A transport may read on after the handler has returned.
 func TestHeldBodyAfterRelease(t *testing.T) {
 	b := &heldBody{budgets: new(budgets), rest: io.NopCloser(strings.NewReader("rest")), mem: []byte("mem"), inMem: 3}
@@ -325,4 +304,20 @@ func TestHeldBodyReads(t *testing.T) {
 	if m, d := room.memory.used.Load(), room.disk.used.Load(); m != 0 || d != 0 {
 		t.Errorf("%d and %d still taken once all was read", m, d)
 	}
+}
+
+// panics is an error of a provider that is broken.
+type panics struct{ error }
+
+func (panics) As(any) bool { panic("a provider is broken") }
+
+// A provider that panics takes no room with it.
+func TestPanicsHoldNothing(t *testing.T) {
+	e := serve(t, chainSite(t, ""))
+	world(t, panics{unavailable}, nil, provider.Verdict{})
+	if resp, err := e.http.Do(e.request("POST", "/login", formType, "fake-token=a")); err == nil {
+		_ = resp.Body.Close()
+		t.Errorf("%s, want a connection that is broken off", resp.Status)
+	}
+	e.checkNothingHeld()
 }

@@ -34,9 +34,13 @@ func (f found) release() {
 	}
 }
 
-// end is release, unless what follows us has failed: an error route may give the
-// request to another app, which needs its body.
-func (f found) end(r *http.Request, failed error) {
+// end lets go of what was read of r. Where judging it has panicked, that is whatever
+// its body holds. Where what follows us has failed, an error route may give it to
+// another app, which needs the body.
+func (f found) end(r *http.Request, judged bool, failed error) {
+	if held, ok := r.Body.(*heldBody); ok && !judged {
+		f.body = held
+	}
 	if failed == nil {
 		f.release()
 		return
@@ -86,9 +90,8 @@ func (h *Handler) extract(w http.ResponseWriter, r *http.Request) (found, error)
 		s.pace = keepPace(w, r.Body)
 		defer s.pace.stop()
 	}
-	err = s.run()
 	r.Body = s.body
-	if err != nil {
+	if err = s.run(); err != nil {
 		return found{body: s.body}, s.explain(err)
 	}
 	return s.found()

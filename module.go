@@ -219,8 +219,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case !h.protects(r):
 		return next.ServeHTTP(h.preflight(w, r), r)
 	}
+	var fd found
+	judged := false
+	defer func() { fd.end(r, judged, err) }()
 	f, fd, fault := h.judge(w, r, o, now)
-	defer func() { fd.end(r, err) }()
+	judged = true
 	if fault != nil {
 		return h.fault(w, r, fault, now)
 	}

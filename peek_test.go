@@ -3,9 +3,14 @@ package captcha
 import (
 	"errors"
 	"io"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // A proxy sends each piece that it reads in a system call of its own, so what came at
@@ -43,4 +48,27 @@ func TestPeekedBodies(t *testing.T) {
 			t.Errorf("%s, broken off: %d bytes, %v", name, len(got), err)
 		}
 	}
+}
+
+// A body that somebody before us has looked into is no slower to be given up.
+func TestSlowBodyThatWasLookedInto(t *testing.T) {
+	e := serve(t, small)
+	h := e.handler()
+	synctest.Test(t, func(t *testing.T) {
+		for name, look := range map[string]func(io.ReadCloser) io.ReadCloser{
+			"peeked": func(body io.ReadCloser) io.ReadCloser { return peek(body, 1) },
+			"held":   func(body io.ReadCloser) io.ReadCloser { return &heldBody{budgets: new(budgets), rest: body} },
+			"both":   func(body io.ReadCloser) io.ReadCloser { return &heldBody{budgets: new(budgets), rest: peek(body, 1)} },
+		} {
+			body, feed := io.Pipe()
+			go func() { _, _ = feed.Write([]byte("a=")) }()
+			r := httptest.NewRequest("POST", "/login", look(body))
+			r.Header.Set("Content-Type", formType)
+			w := httptest.NewRecorder() // has no deadlines, as on HTTP/3
+			start := time.Now()
+			if err := h.ServeHTTP(w, r, caddyhttp.HandlerFunc(nil)); err != nil || w.Code != 408 || time.Since(start) > 15*time.Second {
+				t.Errorf("%s: %d, %v after %s", name, w.Code, err, time.Since(start))
+			}
+		}
+	})
 }
