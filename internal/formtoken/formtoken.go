@@ -11,7 +11,8 @@ import "errors"
 // Field is a form field that is looked for.
 type Field struct {
 	// Name is compared exactly, after decoding. In JSON it is a member of the top-level object or, with
-	// dots, a path of members; a top-level member named by the whole dotted string is refused.
+	// dots, a path of members; a top-level member named by the whole dotted string is refused, and so is
+	// the path that a name with brackets, which is no path there, would be in a form.
 	Name string
 
 	// MaxLen is the longest value in bytes, decoded; a longer one is ErrTooLong. Default: 16 KiB.

@@ -214,3 +214,36 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
+
+// TestJSONBrackets is about a name that has brackets in forms. A script that sends the
+// form's fields as they are has a member of that name; one that nests them is refused.
+func TestJSONBrackets(t *testing.T) {
+	brackets, both := []Field{{Name: "user[captcha]"}}, []Field{{Name: "user[captcha]"}, {Name: "user.captcha", Alternative: 1}}
+	for _, r := range []struct {
+		fields      []Field
+		body, value string
+		err         *Error
+	}{
+		{brackets, `{"user[captcha]":"T"}`, "T", nil},
+		{brackets, `{"user":{"x":1,"captchas":"U","y":{"captcha":"U"}},"captcha":"U","user[captcha]":"T"}`, "T", nil},
+		{brackets, `{"user":"captcha","user[captcha]":"T"}`, "T", nil},
+		{brackets, `{"user[captcha]":"T","user":{"captcha":"U"}}`, "", errAlias},
+		{brackets, `{"user":{"captcha":"U"},"user[captcha]":"T"}`, "", errAlias},
+		{brackets, `{"user":{"Captcha":"U"},"user[captcha]":"T"}`, "", errAlias},
+		{brackets, `{"user":{"captcha":"U"}}`, "", errAlias},
+		{brackets, `{"user.captcha":"U","user[captcha]":"T"}`, "", errAlias},
+		{[]Field{{Name: "a.b[c]"}}, `{"a":{"b[c]":"T","b":{"c":"U"}}}`, "", errAlias},
+		{both, `{"user":{"captcha":"T"}}`, "T", nil},
+		{both, `{"user":{"captcha":"T"},"user[captcha]":"U"}`, "", errAlias},
+		{[]Field{{Name: "captcha[]"}}, `{"captcha[]":"T"}`, "T", nil},
+	} {
+		got := scanAll(t, jsonFormat, r.fields, r.body)
+		value := ""
+		for _, v := range got.Values {
+			value += v
+		}
+		if got.Err != r.err || r.err == nil && value != r.value {
+			t.Errorf("%s: %q, %v, want %q, %v", r.body, value, got.Err, r.value, r.err)
+		}
+	}
+}

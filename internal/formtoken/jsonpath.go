@@ -1,6 +1,7 @@
 package formtoken
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -8,6 +9,7 @@ import (
 // jsNode is a member on the way to wanted fields, or one itself.
 type jsNode struct {
 	field   *field
+	alias   bool // what some parsers take for a wanted field
 	members []*jsMember
 	names   nameSet // of the members
 	dotted  nameSet // at the top: of the whole paths
@@ -28,15 +30,26 @@ func newPaths(names *nameSet) *jsNode {
 		if strings.Contains(f.name, ".") {
 			dotted = append(dotted, Field{Name: f.name})
 		}
-		node := root
-		for name := range strings.SplitSeq(f.name, ".") {
-			node = node.child(name)
+		path := strings.Split(f.name, ".")
+		root.below(path).field = f
+		if words := strings.FieldsFunc(f.name, addresses); len(words) > 1 && !slices.Equal(words, path) {
+			root.below(words).alias = true // {"user":{"captcha":…}} is user[captcha] to an app that takes forms, too
 		}
-		node.field = f
 	}
 	root.index()
 	root.dotted = newNameSet(Prepare(dotted), nil)
 	return root
+}
+
+// addresses tells what separates the members that a name addresses in a form.
+func addresses(r rune) bool { return r == '.' || isBracket(r) }
+
+// below returns the node at the end of a path, which is a new one if need be.
+func (n *jsNode) below(path []string) *jsNode {
+	for _, name := range path {
+		n = n.child(name)
+	}
+	return n
 }
 
 func (n *jsNode) child(name string) *jsNode {
@@ -86,6 +99,9 @@ func (j *jsonScan) endKey(at int64) *Error {
 		}
 		if m.seen {
 			return j.s.fail(errJSONDup, at)
+		}
+		if m.node.alias && m.node.field == nil {
+			return j.s.fail(errAlias, at)
 		}
 		m.seen, j.member = true, &m.node
 	}
