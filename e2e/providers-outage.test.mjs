@@ -1,8 +1,8 @@
 // While a provider is down, and at both ends of it: nobody is punished.
 import assert from 'node:assert/strict';
 import nodeTest from 'node:test';
-import {button, hold, release} from './lib/browser.mjs';
-import {arrives, carried, form, navigate, npm, script, send, site, startProviders, trustcaptcha, turnstile, turnstileToken, turnstileWidget, until} from './lib/providers.mjs';
+import {button, card, hold, kind, received, release, status} from './lib/browser.mjs';
+import {arrives, carried, form, navigate, npm, posted, script, send, site, startProviders, trustcaptcha, turnstile, turnstileToken, turnstileWidget, until} from './lib/providers.mjs';
 import {carriedBy, solve} from './lib/token.mjs';
 import {test, world} from './lib/world.mjs';
 
@@ -10,10 +10,11 @@ const secret = 'the-secret-of-the-tests';
 const service = turnstile({secret, hostname: 'shop.test'});
 const polled = turnstile({secret, hostname: 'polled.test'});
 const early = turnstile({secret, hostname: 'early.test'});
+const open = turnstile({secret, hostname: 'open.test'});
 const siteKey = '11111111-2222-4333-8444-555555555555';
 const gateway = trustcaptcha({siteKey, apiKey: secret});
 const services = await startProviders({
-  providers: {turnstile: service.handle, polled: polled.handle, early: early.handle, trustcaptcha: gateway.handle},
+  providers: {turnstile: service.handle, polled: polled.handle, early: early.handle, open: open.handle, trustcaptcha: gateway.handle},
   files: {'/turnstile.js': turnstileWidget, '/trustcaptcha.js': npm('@trustcomponent/trustcaptcha-frontend/dist/bundles/trustcaptcha.esm.min.js')},
 });
 const block = (name) => `provider turnstile {
@@ -34,6 +35,15 @@ ${site('shop.test', block('turnstile') + `
 ${site('polled.test', block('polled') + `
 		bypass_check poll 10s`)}
 ${site('early.test', block('early'))}
+${site('open.test', block('open') + `
+		max_replay 1KiB
+		bypass_check passive {
+			fails 1
+			passes 1
+		}
+		failover {
+			unreachable allow
+		}`)}
 ${site('trustcaptcha.test', `provider trustcaptcha {
 			site_key ${siteKey}
 			api_key ${secret}
@@ -132,6 +142,31 @@ nodeTest('Turnstile down, its script too, nobody polls: the form arrives', {time
   await send(w, page, 'early.test');
   await persist(page);
   assert.equal(w.app.posts.length, 1);
+});
+
+nodeTest('Turnstile down, its script too, "unreachable allow": a form too large to be carried is sent again', {timeout: 90_000}, async (t) => {
+  t.after(() => { open.down = false; });
+  open.down = true;
+  w.app.reset();
+  const page = await w.visitor(t);
+  await page.route('**/turnstile.js', (route) => route.abort('connectionrefused'));
+  await page.goto(w.https('open.test', '/form'));
+  const text = 'x'.repeat(2000);
+  await page.fill('[name=text]', text);
+  const [challenge] = await Promise.all([posted(page), page.click('button', {noWaitAfter: true})]);
+  assert.equal(challenge.status(), 403);
+  await status(page).filter({hasText: /could not be loaded/}).waitFor();
+  assert.equal(await kind(page), 'redeem');
+  const [answer] = await Promise.all([posted(page), button(page).click({noWaitAfter: true})]);
+  assert.equal(answer.status(), 200);
+  await card(page).filter({hasText: 'Now go back and send your form again within two minutes.'}).waitFor();
+  assert.equal(await kind(page), 'stop');
+  assert.deepEqual(w.app.posts, []);
+  await page.goBack(); // to where the form was answered first: the browser sends it again
+  await received(page);
+  const seen = await w.app.one();
+  assert.equal(new URLSearchParams(seen.body.toString()).get('text'), text);
+  assert.equal(seen.headers['x-captcha-status'], 'cleared');
 });
 
 nodeTest('TrustCaptcha down, without client_failover, nobody polls: the form arrives', {timeout: 90_000}, async (t) => {
