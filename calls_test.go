@@ -132,6 +132,7 @@ func TestOneNetworkLeavesCallsD128(t *testing.T) {
 	}
 	calls := &g.health().calls
 	waitUntil(t, "all of them call or wait", func() bool { now, waiting := calls.count(); return now+waiting == posts })
+	waitUntil(t, "the provider has the calls", func() bool { now, _ := held.count(); return now >= maxCalls/2 })
 	token := "cf-turnstile-response=" + g.issue("0.visitor"+strings.Repeat("a", 20))
 	e.wantForwarded(e.post("/login", formType, token, "X-Forwarded-For", "198.51.100.1"))
 	close(held.answer)
