@@ -157,16 +157,21 @@ func run(ctx context.Context, o options) error {
 		}
 		fmt.Fprintf(os.Stderr, "%s ...\n", c.name)
 		r, err := b.measure(ctx, c)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, errors.Join(err, context.Cause(ctx)))
+		if err != nil { // what was measured before it is told
+			err = fmt.Errorf("%s: %w", c.name, errors.Join(err, context.Cause(ctx)))
+			return errors.Join(err, b.tell(ctx, results))
 		}
 		results = append(results, r)
 	}
+	return b.tell(ctx, results)
+}
+
+func (b *bench) tell(ctx context.Context, results []result) error {
 	switch {
-	case o.profile != "":
+	case b.profile != "":
 		return b.reportProfiles(ctx, os.Stdout, results)
-	case o.otherURL != "":
-		reportOther(os.Stdout, results, o.otherPID != 0)
+	case b.otherURL != "":
+		reportOther(os.Stdout, results, b.otherPID != 0)
 	default:
 		report(os.Stdout, results)
 	}

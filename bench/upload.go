@@ -20,7 +20,7 @@ func (b *bench) measureUploads(ctx context.Context, r *result, plain, ours *serv
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			t, err := token(ctx, ours.proxy)
+			t, err := token(ctx, ours.base(ours.proxy))
 			if err != nil {
 				return err
 			}
