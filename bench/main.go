@@ -98,7 +98,7 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.otherPath, "other-path", "/form", "path that the other server is asked for")
 	flag.Var(&o.otherHeaders, "other-header", "'Name: value' that lets a request pass at the other server; can be given again")
 	flag.IntVar(&o.otherPID, "other-pid", 0, "process of the other server, to measure its CPU time")
-	flag.DurationVar(&o.timeout, "timeout", 30*time.Minute, "end in any case")
+	flag.DurationVar(&o.timeout, "timeout", time.Hour, "end in any case")
 	flag.Parse()
 	o.slice = time.Duration(seconds * float64(time.Second))
 	switch {
