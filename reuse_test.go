@@ -45,7 +45,7 @@ func spoil(t *testing.T) {
 		})
 	}
 	junk := bytes.Repeat([]byte{0xDD}, 32<<10)
-	for _, pool := range []*sync.Pool{&peekBuffers, &firstRooms, &readyBuffers, &spillBuffers, &pageRooms} {
+	for _, pool := range []*sync.Pool{&peekBuffers, &firstRooms, &readyBuffers, &spillBuffers, &pageRooms, &copyBuffers} {
 		thief(pool, func(one any) { copy(*one.(*[]byte), junk) })
 	}
 	thief(&searches, func(one any) { *one.(*search) = search{} }) // it is empty as it is
