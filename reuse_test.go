@@ -79,7 +79,7 @@ func parcelOf(r *http.Request) parcel {
 }
 
 // careless is a handler behind us that reads the body in two goroutines, and does not
-// wait for them.
+// wait for them. Over HTTP/3 it is one: quic-go's body is not made for two at once.
 type careless struct{}
 
 var (
@@ -100,8 +100,11 @@ func (careless) CaddyModule() caddy.ModuleInfo {
 }
 
 func (careless) ServeHTTP(_ http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	text, body := parcelOf(r).text(), r.Body
-	for range 2 {
+	text, body, readers := parcelOf(r).text(), r.Body, 2
+	if r.ProtoMajor == 3 {
+		readers = 1
+	}
+	for range readers {
 		carelessReaders.Go(func() {
 			buf := make([]byte, 700)
 			for {
