@@ -66,7 +66,7 @@ func hear(t *testing.T, name string) {
 func (e *edge) logged(t *testing.T, words ...string) {
 	t.Helper()
 	var text []byte
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		text, _ = os.ReadFile(filepath.Join(e.dir, "log"))
 		for l := range strings.SplitSeq(string(text), "\n") {
 			if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(l, w) }) {

@@ -66,6 +66,13 @@ func (a *app) take() []seen {
 	return s
 }
 
+// asked reports whether anything has reached the app since the last take.
+func (a *app) asked() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.seen) > 0
+}
+
 // one returns the only request that reached the app since the last call.
 func (a *app) one(t *testing.T) seen {
 	t.Helper()

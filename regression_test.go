@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-captcha/caddy-captcha/internal/fleettest"
 )
 
 const redCleared = `captcha /login* {
@@ -35,7 +37,7 @@ func (e *edge) dial(t *testing.T, text string) net.Conn {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	_, _ = io.WriteString(conn, text)
-	_ = conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	return conn
 }
 
@@ -163,7 +165,7 @@ func TestOnceAfterRestart(t *testing.T) {
 func TestH2CUpgradeD29(t *testing.T) {
 	e := serve(t, "captcha "+pow1000+"\nreverse_proxy {app}")
 	e.dial(t, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n")
-	time.Sleep(300 * time.Millisecond)
+	waitUntil(t, "the app is asked", e.app.asked)
 	if s := e.app.one(t); s.Header.Get("Upgrade") != "" {
 		t.Errorf("the app is asked to speak %s", s.Header.Get("Upgrade"))
 	}
@@ -213,11 +215,11 @@ func TestPaceEndsWithStop(t *testing.T) {
 func TestHeldWhileDraining(t *testing.T) {
 	e := serve(t, small)
 	conn := e.dial(t, "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: "+formType+"\r\nContent-Length: 60000000\r\n\r\ntext=")
-	_, _ = io.WriteString(conn, strings.Repeat("x", 11<<20))
-	time.Sleep(300 * time.Millisecond)
-	if used := e.handler().app.shared.disk.used.Load(); used != 0 {
-		t.Errorf("%d bytes of the temporary files' room are taken", used)
-	}
+	used := &e.handler().app.shared.disk.used
+	_, _ = io.WriteString(conn, strings.Repeat("x", 5<<20))
+	waitUntil(t, "room for temporary files is taken", func() bool { return used.Load() != 0 })
+	_, _ = io.WriteString(conn, strings.Repeat("x", 6<<20))
+	fleettest.Until(t, "the room while the rest is awaited", drainTime/2, func() bool { return used.Load() == 0 })
 }
 
 // a directive in front that rewrites the method is undone by the seal.
