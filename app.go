@@ -102,6 +102,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return a.loadStore(ctx)
 }
 
+// enforces reports whether a handler of this config enforces in a scope.
+func (a *App) enforces(scope string) bool {
+	return slices.ContainsFunc(a.handlers, func(h *Handler) bool { return h.Mode == modeEnforce && h.scope == scope })
+}
+
 // loadStore loads the configured store, and finds the keeper that survives
 // reloads of the same one.
 func (a *App) loadStore(ctx caddy.Context) error {

@@ -97,13 +97,15 @@ func (h *Handler) unsolved(ctx context.Context, blocked bool) finding {
 // page is open in another, and its form must not reach the app sealed.
 func (h *Handler) judgeCleared(w http.ResponseWriter, r *http.Request, now time.Time) (finding, found, error) {
 	f := finding{status: statusCleared}
-	if h.Mode == modeSignal || !strings.HasPrefix(r.Header.Get("Content-Type"), formContentType) ||
-		!navigates(r) || !sentBySameOrigin(r) || !h.beginsAsPage(r) {
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), formContentType) || !navigates(r) || !sentBySameOrigin(r) || !h.beginsAsPage(r) {
 		return f, found{}, nil
 	}
 	fd, err := h.extract(w, r)
 	if _, isBad := errors.AsType[*badRequest](err); isBad { // what is ambiguous about a token is of no concern here
 		return f, found{body: fd.body}, nil
+	}
+	if err != nil && h.Mode == modeSignal {
+		return f, fd, nil //nolint:nilerr // whoever reads the body meets the same error
 	}
 	if err != nil {
 		return f, fd, err
@@ -130,7 +132,11 @@ const formContentType = "application/x-www-form-urlencoded"
 // judgePage opens what a challenge page of ours has carried, where the request is
 // such a page's. Otherwise, or where that may be forwarded, the finding stays f.
 func (h *Handler) judgePage(r *http.Request, fd found, f finding, now time.Time) (finding, found, error) {
-	if fd.seal == "" || h.Mode == modeSignal {
+	switch {
+	case fd.seal == "":
+		return f, fd, nil
+	case h.Mode == modeSignal:
+		fd.page = h.leftOver(r, fd.seal, now)
 		return f, fd, nil
 	}
 	bad := refused(http.StatusBadRequest, reasonBadRequest)
@@ -150,6 +156,20 @@ func (h *Handler) judgePage(r *http.Request, fd found, f finding, now time.Time)
 		return failed(reasonTryAgain), fd, nil
 	}
 	return f, fd, nil
+}
+
+// leftOver opens, in mode signal, a page of a directive that enforced when it was
+// made and does no more: nobody else would open it, and its form would reach the app
+// sealed. It is nil for everything else, which goes on as it came.
+func (h *Handler) leftOver(r *http.Request, seal string, now time.Time) *carried {
+	if !sentBySameOrigin(r) {
+		return nil
+	}
+	c, err := h.open(r, seal, now)
+	if err != nil || !c.returns() || h.app.enforces(c.Scope) {
+		return nil
+	}
+	return c
 }
 
 // missing is the finding on a request without a token.
