@@ -95,6 +95,7 @@ type health struct {
 	asker      asker // of the newest running config; nil until one runs
 	report     reporter
 	reached    bool
+	proven     bool // a probe was good: the account exists
 	wrong      bool // our configuration is refused
 	throttled  time.Time
 	drillUntil time.Time
@@ -298,6 +299,22 @@ func classOf(err error) provider.Class {
 	return provider.Unavailable
 }
 
+// saidToBeDown is what a probe finds where the status API says that the provider is
+// down. GeeTest's says so of an account that it does not know, too, and a typo must
+// not count as an outage: until a probe was good, and after one that found our keys
+// refused, the provider itself is asked whether it refuses them.
+func (h *health) saidToBeDown(ctx context.Context, a asker) error {
+	h.mu.Lock()
+	trusted := h.proven && !h.wrong
+	h.mu.Unlock()
+	if !trusted {
+		if err := a.Probe(ctx); err != nil && classOf(err) == provider.Misconfigured {
+			return err
+		}
+	}
+	return &provider.Fault{Class: provider.Unavailable, Err: errors.New("its status API says that it is down")}
+}
+
 // ask asks the status API, where there is one, and the provider itself. A panic
 // is an answer that cannot be understood, not the end of the asking.
 func (h *health) ask(ctx context.Context, a asker, logger *zap.Logger) (err error) {
@@ -312,7 +329,7 @@ func (h *health) ask(ctx context.Context, a asker, logger *zap.Logger) (err erro
 		case err != nil: // it says nothing: the provider itself decides
 			logger.Warn("a provider's status API does not answer", zap.String("provider", h.name), zap.Error(err))
 		case !isUp:
-			return &provider.Fault{Class: provider.Unavailable, Err: errors.New("its status API says that it is down")}
+			return h.saidToBeDown(ctx, a)
 		}
 	}
 	return a.Probe(ctx)

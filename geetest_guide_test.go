@@ -188,6 +188,15 @@ var guideTests = []guideRow{
 	{"test 1: an invalid id is a typo, not an outage", asks("passive") + failover("unreachable allow"),
 		func(site string) string { return strings.ReplaceAll(site, gateID, "1234567890") },
 		guide.typo},
+	{"test 1, where the status API says fail of an id that it does not know", asks("passive") + failover("unreachable allow"),
+		func(site string) string { return strings.ReplaceAll(site, gateID, "1234567890") },
+		func(v guide) {
+			v.status(statusFail)
+			v.typo()
+			v.status(statusSuccess)
+			v.status(statusFail)
+			v.typo()
+		}},
 	{"test 2: a wrong bypass URL is no outage", asks("passive") + failover("unreachable allow"), nil, func(v guide) {
 		v.status("<!doctype html><title>Google</title>")
 		v.is(up)

@@ -27,7 +27,7 @@ func (h *health) learn(err error, now time.Time) state {
 		}
 	}
 	if err == nil {
-		h.reached = true
+		h.reached, h.proven = true, true
 		h.setWrong(false)
 	}
 	passes := h.check.passes
