@@ -92,8 +92,10 @@ func (t *Transport) UnmarshalOption(d *caddyfile.Dispenser) (known bool, err err
 		if len(args) != 2 {
 			return true, d.Err("header needs a name and a value")
 		}
-		if _, twice := t.Header[args[0]]; twice {
-			return true, d.Errf("header %s is already specified: write it once", args[0])
+		for name := range t.Header {
+			if strings.EqualFold(name, args[0]) {
+				return true, d.Errf("header %s is already specified: write it once", args[0])
+			}
 		}
 		if t.Header == nil {
 			t.Header = make(map[string]string)

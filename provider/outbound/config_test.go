@@ -58,6 +58,7 @@ func TestUnmarshalOption(t *testing.T) {
 		"header A":               "header needs a name and a value",
 		"header A b c":           "header needs a name and a value",
 		"header A b\nheader A c": "already specified",
+		"header A b\nheader a c": "already specified",
 		"proxy":                  "proxy needs a URL",
 		"proxy a\nproxy b":       "already specified",
 	} {

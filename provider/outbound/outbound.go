@@ -12,7 +12,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-captcha/caddy-captcha/internal/placeholder"
 )
@@ -36,7 +39,8 @@ type Transport struct {
 	// variables are not read. Default: none.
 	Proxy string `json:"proxy,omitempty"`
 
-	// Header are request headers to set on every call, by name. Default: none.
+	// Header are request headers to set on every call, by name. Host is the host that
+	// is asked for. Those of the connection and the length are an error. Default: none.
 	Header map[string]string `json:"header,omitempty"`
 }
 
@@ -64,6 +68,9 @@ func (t Transport) NewClient() (*Client, error) {
 	header := make(map[string]string, len(t.Header))
 	for name, value := range t.Header {
 		if err := placeholder.Resolve("header "+name, &value); err != nil {
+			return nil, err
+		}
+		if err := checkHeader(name, value); err != nil {
 			return nil, err
 		}
 		header[name] = value
@@ -111,6 +118,37 @@ func (t Transport) roots() (*x509.CertPool, error) {
 	return roots, nil
 }
 
+// connectionHeaders are net/http's own.
+var connectionHeaders = []string{
+	"Connection", "Content-Length", "Expect", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// checkHeader refuses a configured header with which no call could be made.
+func checkHeader(name, value string) error {
+	switch {
+	case !httpguts.ValidHeaderFieldName(name):
+		return fmt.Errorf("header: %q is not the name of a header", name)
+	case slices.Contains(connectionHeaders, http.CanonicalHeaderKey(name)):
+		return fmt.Errorf("header %s is set by the server itself; leave it out", name)
+	case !httpguts.ValidHeaderFieldValue(value):
+		return fmt.Errorf("header %s: the value has a line break or another character that no header can have", name)
+	}
+	return nil
+}
+
+// checkSecrets reports a key of the operator's that no header can carry: that would
+// look as if nobody answered, and is no outage.
+func checkSecrets(h http.Header) error {
+	for name, values := range h {
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return Misconfigured("the key for the header " + name + " has a line break or another character that no header can have")
+			}
+		}
+	}
+	return nil
+}
+
 // Close ends idle connections. There may be no client yet.
 func (c *Client) Close() {
 	if c != nil {
@@ -124,6 +162,12 @@ func (c *Client) Close() {
 func (c *Client) Do(req *http.Request) (Answer, error) {
 	for name, value := range c.header {
 		req.Header.Set(name, value)
+	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	if err := checkSecrets(req.Header); err != nil {
+		return Answer{}, err
 	}
 	resp, err := c.http.Do(req) //nolint:gosec // to the URL of the operator or of the provider
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,6 +123,40 @@ func TestProxyD72(t *testing.T) {
 	}
 	if _, err := (outbound.Transport{Proxy: "proxy:3128"}).NewClient(); err == nil || !strings.Contains(err.Error(), "write http://") {
 		t.Error(err)
+	}
+}
+
+func TestConfiguredHeader(t *testing.T) {
+	var host string
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { host = r.Host }))
+	defer s.Close()
+	if _, err := get(client(t, outbound.Transport{Header: map[string]string{"host": "captcha.internal"}}), s.URL); err != nil || host != "captcha.internal" {
+		t.Errorf("asked for %q: %v", host, err)
+	}
+	for want, header := range map[string][2]string{
+		`"X Y" is not the name`: {"X Y", "z"}, `"" is not the name`: {"", "z"},
+		"Content-Length is set by the server": {"Content-Length", "3"}, "te is set by the server": {"te", "trailers"},
+		"X-A: the value has a line break": {"X-A", "a\nb"},
+	} {
+		_, err := outbound.Transport{Header: map[string]string{header[0]: header[1]}}.NewClient()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", header, err)
+		}
+	}
+}
+
+// Promise 6: a key that no header can carry is a mistake, not an outage, and is not told.
+func TestKeyThatNoHeaderCarries(t *testing.T) {
+	s := providertest.Serve(t, ok)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.URL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer se\ncret")
+	_, err = client(t, outbound.Transport{}).Do(req)
+	var fault *provider.Fault
+	if !errors.As(err, &fault) || fault.Class != provider.Misconfigured || strings.Contains(err.Error(), "cret") || len(s.Calls()) != 0 {
+		t.Errorf("%v, %d calls", err, len(s.Calls()))
 	}
 }
 
