@@ -132,7 +132,8 @@ func (h *Handler) open(r *http.Request, text string, now time.Time) (*carried, e
 	if c.sealed, c.body, ok = parseSealed(plain); !ok {
 		return nil, errSeal
 	}
-	if c.Host != hostOf(r) || c.URI != originalURI(r) || now.Unix() >= c.Expires {
+	// the page itself is always sent by POST, whatever the method of what it carries
+	if method, _ := original(r); method != http.MethodPost || c.Host != hostOf(r) || c.URI != originalURI(r) || now.Unix() >= c.Expires {
 		return nil, errSeal
 	}
 	return c, nil

@@ -129,6 +129,16 @@ func TestSealOpensOnlyWhereItMayD77(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another method", func(t *testing.T) {
+		body := "altcha=" + url.QueryEscape(e.token("/login")) + "&captcha-seal=" + seal
+		headers := browser("same-origin")
+		for i := range headers {
+			headers[i] = strings.ReplaceAll(headers[i], "{origin}", e.url)
+		}
+		if r := e.do(e.request("PUT", "/login?a=1", formType, body, headers...)); r.StatusCode != 400 || len(e.app.take()) != 0 {
+			t.Errorf("%s", r.Status)
+		}
+	})
 }
 
 func bool2int(b bool) int {
