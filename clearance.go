@@ -287,12 +287,22 @@ func fromTrustedProxy(r *http.Request) bool {
 }
 
 // cookiePrefix is the start of our cookies' names. A configured prefix is taken
-// as it is on https; on plain http no browser accepts __Host-.
+// as it is on https; on plain http no browser accepts __Host- or __Secure-.
 func (h *Handler) cookiePrefix(r *http.Request) string {
 	if https(r) {
 		return h.cookie
 	}
-	return strings.TrimPrefix(h.cookie, "__Host-")
+	return withoutSecurePrefix(h.cookie)
+}
+
+// withoutSecurePrefix takes off what browsers, in any case, accept over https alone.
+func withoutSecurePrefix(name string) string {
+	for _, p := range []string{"__Host-", "__Secure-"} {
+		if len(name) >= len(p) && strings.EqualFold(name[:len(p)], p) {
+			return name[len(p):]
+		}
+	}
+	return name
 }
 
 func (h *Handler) clearanceCookie(r *http.Request) string {

@@ -137,9 +137,17 @@ func TestAtMostFourOneTimeClearances(t *testing.T) {
 	}
 }
 
+func TestSecurePrefixIsForHTTPSAlone(t *testing.T) {
+	for name, want := range map[string]string{"__Host-a": "a", "__Secure-a": "a", "__host-a": "a", "__SECURE-a": "a", "a": "a", "__Host": "__Host", "": ""} {
+		if got := withoutSecurePrefix(name); got != want {
+			t.Errorf("%q: %q", name, got)
+		}
+	}
+}
+
 func TestCORS(t *testing.T) {
 	e := serve(t, `captcha {
-		cors https://app.test http://other.test:8080
+		cors https://app.test http://other.test:8080 capacitor://localhost http://[::1]:8080
 		provider pow {
 			difficulty 1000
 		}
@@ -156,6 +164,9 @@ func TestCORS(t *testing.T) {
 	if h := r.Header; h.Get("Access-Control-Allow-Origin") != "https://app.test" || h.Get("Access-Control-Allow-Credentials") != "true" ||
 		h.Get("Access-Control-Expose-Headers") != "Captcha-Required, Retry-After" || h.Get("Vary") != "Origin" {
 		t.Errorf("headers %v", h)
+	}
+	if got := e.post("/", formType, "a=1", "Origin", "capacitor://localhost").Header.Get("Access-Control-Allow-Origin"); got != "capacitor://localhost" {
+		t.Errorf("an app in a web view is granted %q", got)
 	}
 	for _, origin := range []string{"https://evil.test", "https://app.test.evil.test", "null", "http://app.test"} {
 		r := e.post("/", formType, "a=1", "Origin", origin)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -110,10 +111,22 @@ func navigates(r *http.Request) bool {
 	}
 	for _, accept := range r.Header["Accept"] {
 		for part := range strings.SplitSeq(accept, ",") {
-			mediaType, _, _ := strings.Cut(part, ";")
+			mediaType, params, _ := strings.Cut(part, ";")
 			if strings.EqualFold(strings.TrimSpace(mediaType), "text/html") {
-				return true
+				return !refusedByWeight(params)
 			}
+		}
+	}
+	return false
+}
+
+// refusedByWeight reports whether the parameters of a media type in an Accept header
+// say that it is not wanted: q=0, with as many zeros as anybody likes.
+func refusedByWeight(params string) bool {
+	for param := range strings.SplitSeq(params, ";") {
+		if name, value, _ := strings.Cut(param, "="); strings.EqualFold(strings.TrimSpace(name), "q") {
+			weight, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return err == nil && weight == 0
 		}
 	}
 	return false

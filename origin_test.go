@@ -57,6 +57,10 @@ func TestNavigates(t *testing.T) {
 		{http.Header{"Accept": {"text/html,application/xhtml+xml;q=0.9"}}, true},
 		{http.Header{"Accept": {"application/json", " Text/HTML ;q=1"}}, true},
 		{http.Header{"Accept": {"text/html"}, "X-Requested-With": {"XMLHttpRequest"}}, false},
+		{http.Header{"Accept": {"application/json, text/html;q=0"}}, false},
+		{http.Header{"Accept": {"text/html; level=1; Q=0.000"}}, false},
+		{http.Header{"Accept": {"text/html;q=0.1, */*"}}, true},
+		{http.Header{"Accept": {"text/html;q=x"}}, true},
 		{http.Header{"Accept": {"*/*"}}, false},
 		{http.Header{}, false},
 	} {

@@ -3,7 +3,6 @@ package captcha
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,12 +12,30 @@ import (
 	"github.com/caddy-captcha/caddy-captcha/web"
 )
 
-// reservedHeaders cannot carry a token.
-var reservedHeaders = []string{"Captcha-Request", "Captcha-Redeem", "Captcha-Required", "Cookie", "Authorization", "Content-Type", "Content-Length", "Host", "Origin"}
+// reservedHeaders cannot carry a token: browsers, proxies or we ourselves send them
+// with another meaning, or net/http takes them away.
+var reservedHeaders = []string{
+	"Captcha-Request", "Captcha-Redeem", "Captcha-Required", "Cookie", "Authorization", "Host", "Origin", "Referer", "User-Agent",
+	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type",
+	"Connection", "Date", "Dnt", "Early-Data", "Expect", "Forwarded", "Keep-Alive", "Pragma", "Priority", "Proxy-Authorization",
+	"Proxy-Connection", "Range", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Upgrade-Insecure-Requests", "Via", "X-Requested-With",
+}
+
+// reservedPrefixes begin more such names.
+var reservedPrefixes = []string{"Access-Control-", "If-", "Sec-", "X-Forwarded-"}
+
+// reserved reports whether a header, in its canonical form, cannot carry a token.
+func reserved(name string) bool {
+	return forged(name) || slices.Contains(overrideHeaders, name) || slices.Contains(reservedHeaders, name) ||
+		slices.ContainsFunc(reservedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+}
 
 var (
 	validToken = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-	validScope = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	// validOrigin is an origin as browsers write it: in lower case, a host in Unicode in
+	// its ASCII form. Apps in a web view have schemes of their own.
+	validOrigin = regexp.MustCompile(`^([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$`)
+	validScope  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 )
 
 // Validate checks the final values.
@@ -72,7 +89,9 @@ func (h *Handler) validateToken() error {
 	switch {
 	case !validToken.MatchString(h.tokenHeader):
 		return fmt.Errorf("token_header: %q is not the name of a header", h.tokenHeader)
-	case forged(h.tokenHeader) || slices.Contains(reservedHeaders, h.tokenHeader):
+	case strings.ContainsAny(h.tokenHeader, "_."):
+		return fmt.Errorf("token_header: Caddy drops headers whose names have _ or . in them, such as %s; write -", h.tokenHeader)
+	case reserved(h.tokenHeader):
 		return fmt.Errorf("token_header: %s has another meaning; write another name", h.tokenHeader)
 	case slices.Contains(h.tokenFields, sealField) || slices.Contains(h.tokenFields, blockedField):
 		return fmt.Errorf("token_field: %s and %s are the challenge page's own fields; write another name", sealField, blockedField)
@@ -95,7 +114,7 @@ func (h *Handler) validateClearance() error {
 		return fmt.Errorf("clearance: bind must be ip or none, got %q", c.Bind)
 	case !validScope.MatchString(h.scope):
 		return fmt.Errorf("clearance: scope must be 1 to 64 letters, digits, - and _, got %q", h.scope)
-	case !validToken.MatchString(h.cookie) || strings.TrimPrefix(h.cookie, "__Host-") == "":
+	case !validToken.MatchString(h.cookie) || withoutSecurePrefix(h.cookie) == "":
 		return fmt.Errorf("clearance: cookie %q is not the beginning of a cookie's name", h.cookie)
 	}
 	return nil
@@ -103,12 +122,12 @@ func (h *Handler) validateClearance() error {
 
 func (h *Handler) validateOrigins() error {
 	for _, o := range h.origins {
-		u, err := url.Parse(o)
-		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.Scheme+"://"+strings.ToLower(u.Host) != o {
+		parts := validOrigin.FindStringSubmatch(o)
+		if parts == nil {
 			return fmt.Errorf("cors: %q is not an origin; write https://app.example.com, without a path", o)
 		}
-		if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
-			return fmt.Errorf("cors: a browser leaves the default port out; write %s://%s", u.Scheme, u.Hostname())
+		if scheme, port := parts[1], parts[3]; scheme == "https" && port == ":443" || scheme == "http" && port == ":80" {
+			return fmt.Errorf("cors: a browser leaves the default port out; write %s://%s", scheme, parts[2])
 		}
 	}
 	return nil
