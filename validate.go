@@ -44,7 +44,24 @@ func (h *Handler) Validate() error {
 		return fmt.Errorf("token_field: a token of %s has %d fields; this works with one-field providers only, leave it out",
 			primary.name, len(primary.fields))
 	}
-	return errors.Join(h.validateOptions(), h.validateBuffers(), h.app.validateChecks())
+	return errors.Join(h.validateOptions(), h.validateBuffers(), h.validateOutage(), h.app.validateChecks())
+}
+
+func errNeverDown(option string, l *link) error {
+	return fmt.Errorf("%s: %s can never be down; leave it out, or write a provider that can", option, l.name)
+}
+
+// validateOutage refuses what is said of outages of a provider that has none.
+func (h *Handler) validateOutage() error {
+	primary := h.chain[0]
+	switch {
+	case primary.health != nil:
+	case h.BypassCheck != nil:
+		return errNeverDown("bypass_check", primary)
+	case h.Failover != nil && primary.shown() == nil: // whose widget nobody can block either
+		return errNeverDown("failover", primary)
+	}
+	return nil
 }
 
 // validateOptions checks each option by itself.
@@ -93,6 +110,8 @@ func (h *Handler) validateToken() error {
 		return fmt.Errorf("token_header: Caddy drops headers whose names have _ or . in them, such as %s; write -", h.tokenHeader)
 	case reserved(h.tokenHeader):
 		return fmt.Errorf("token_header: %s has another meaning; write another name", h.tokenHeader)
+	case slices.Contains(h.tokenFields, ""):
+		return errors.New("token_field needs the name of a form field, and one is empty")
 	case slices.Contains(h.tokenFields, sealField) || slices.Contains(h.tokenFields, blockedField):
 		return fmt.Errorf("token_field: %s and %s are the challenge page's own fields; write another name", sealField, blockedField)
 	}

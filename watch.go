@@ -100,6 +100,10 @@ func (b *BypassCheck) validate() error {
 	switch {
 	case b.Mode != "" && b.Mode != checkPoll && b.Mode != checkRequest && b.Mode != checkPassive:
 		return fmt.Errorf("bypass_check: the mode must be poll, request or passive, got %q", b.Mode)
+	case b.Interval != 0 && b.Mode != checkPoll:
+		return fmt.Errorf("bypass_check: the interval is for the mode poll, got %q", b.Mode)
+	case b.TTL != 0 && b.Mode != checkRequest:
+		return fmt.Errorf("bypass_check: the ttl is for the mode request, got %q", b.Mode)
 	case b.Interval != 0 && time.Duration(b.Interval) < time.Second:
 		return fmt.Errorf("bypass_check: poll at most once a second, got %s", time.Duration(b.Interval))
 	case b.TTL != 0 && time.Duration(b.TTL) < time.Second:

@@ -145,21 +145,6 @@ func TestConfiguredHeader(t *testing.T) {
 	}
 }
 
-// Promise 6: a key that no header can carry is a mistake, not an outage, and is not told.
-func TestKeyThatNoHeaderCarries(t *testing.T) {
-	s := providertest.Serve(t, ok)
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.URL(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer se\ncret")
-	_, err = client(t, outbound.Transport{}).Do(req)
-	var fault *provider.Fault
-	if !errors.As(err, &fault) || fault.Class != provider.Misconfigured || strings.Contains(err.Error(), "cret") || len(s.Calls()) != 0 {
-		t.Errorf("%v, %d calls", err, len(s.Calls()))
-	}
-}
-
 func TestThrottled(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"7": 7 * time.Second, "": 0, "0": 0, "-1": 0, "x": 0, "3600": time.Minute,
