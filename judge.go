@@ -105,7 +105,7 @@ func (h *Handler) judgeCleared(w http.ResponseWriter, r *http.Request, now time.
 		return f, found{body: fd.body}, nil
 	}
 	if err != nil && h.Mode == modeSignal {
-		return f, fd, nil //nolint:nilerr // whoever reads the body meets the same error
+		return f, fd, nil // whoever reads the body meets the same error
 	}
 	if err != nil {
 		return f, fd, err
