@@ -81,7 +81,7 @@ func TestHostileVerificationsMoveNothingD36D40D42(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = h.Cleanup() })
 	health := h.chain[0].health
-	health.start(h.chain[0].provider.(provider.Prober), h.BypassCheck.resolve(false), quiet())
+	health.start(h.chain[0].provider.(provider.Prober), h.BypassCheck.resolve(false), quiet(), nil)
 	n := 100_000
 	if testing.Short() {
 		n = 10_000

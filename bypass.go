@@ -139,7 +139,10 @@ const (
 )
 
 func newHealth(id, name string) *health {
-	h := &health{id: id, name: name, machine: machine{state: unknown, since: time.Now()}}
+	h := &health{
+		id: id, name: name, machine: machine{state: unknown, since: time.Now()},
+		report: reporter{logger: zap.NewNop(), metrics: new(metrics)}, // until a config runs: drills may come before
+	}
 	h.calls.taken.limit.Store(maxCalls)
 	h.woken = make(chan struct{}, 1)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -159,10 +162,12 @@ func (h *health) Destruct() error {
 	return nil
 }
 
-// start begins to ask as a config that is sure to run says.
-func (h *health) start(a asker, c check, report reporter) {
+// start begins to ask as a config that is sure to run says, in a fleet or, with nil,
+// for this node alone. What the fleet knows may come at once, so that it joins last.
+func (h *health) start(a asker, c check, report reporter, f *fleet) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.join(f)
 	h.asker, h.report = a, report
 	if h.stopPoll != nil && h.check != c {
 		h.stopPoll()

@@ -74,7 +74,7 @@ func startHealth(t *testing.T, check *BypassCheck) (*health, *testAsker) {
 	t.Helper()
 	h, a := newHealth("id", "fake"), new(testAsker)
 	t.Cleanup(func() { _ = h.Destruct() })
-	h.start(a, check.resolve(false), quiet())
+	h.start(a, check.resolve(false), quiet(), nil)
 	return h, a
 }
 
@@ -148,7 +148,7 @@ func TestPollingHealth(t *testing.T) {
 			t.Error("return not noticed")
 		}
 		// a reload with another mode ends the poller
-		h.start(a, (&BypassCheck{Mode: checkPassive}).resolve(false), quiet())
+		h.start(a, (&BypassCheck{Mode: checkPassive}).resolve(false), quiet(), nil)
 		synctest.Wait()
 		before := a.calls.Load()
 		time.Sleep(time.Hour)
@@ -189,7 +189,7 @@ func TestDrill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHealth("id", "fake")
 		defer h.Destruct()
-		h.start(new(testAsker), (*BypassCheck)(nil).resolve(false), quiet())
+		h.start(new(testAsker), (*BypassCheck)(nil).resolve(false), quiet(), nil)
 		h.drill(time.Now().Add(10*time.Minute), time.Now())
 		if s := h.standing(time.Now()); !s.down || !s.lastEnd.IsZero() {
 			t.Errorf("%+v", s)

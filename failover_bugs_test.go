@@ -69,7 +69,7 @@ func TestReloadWhileTheStatusAPIIsMute(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			for range 200 {
-				h.start(a, (*BypassCheck)(nil).resolve(true), quiet())
+				h.start(a, (*BypassCheck)(nil).resolve(true), quiet(), nil)
 				<-h.confirm()
 			}
 		})

@@ -81,8 +81,7 @@ func newFleetNode(s *sharedStore, check *BypassCheck) fleetNode {
 	n.keeper, _, _ = newNode(s, failureLocal)
 	n.identity = "fake\x00{secret}"
 	n.keeper.start()
-	n.join(n.keeper.fleet())
-	n.start(n.asker, check.resolve(false), reporter{logger: zap.New(core), metrics: new(metrics)})
+	n.start(n.asker, check.resolve(false), reporter{logger: zap.New(core), metrics: new(metrics)}, n.keeper.fleet())
 	synctest.Wait()
 	return n
 }
@@ -259,6 +258,35 @@ func TestFleetNewcomersAndLoners(t *testing.T) {
 			t.Error("without the store, a node does not find out by itself")
 		}
 	})
+}
+
+// What the fleet knows comes while a config begins, and is told to whom it concerns.
+func TestFleetNewcomersInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, nodes, stop := newNodes(1, nil)
+		defer stop()
+		nodes[0].asker.fail(errDown)
+		<-nodes[0].doubt()
+		for range 50 {
+			late := newFleetNode(s, nil)
+			if told := late.logs.FilterMessageSnippet("another node tells").Len(); !late.down() || told != 1 {
+				t.Fatalf("down: %t, told %d times", late.down(), told)
+			}
+			late.stop()
+		}
+	})
+}
+
+// A drill may come for a provider of a config that does not run yet.
+func TestDrillBeforeAConfigRuns(t *testing.T) {
+	h := newHealth("id", "fake")
+	defer func() { _ = h.Destruct() }()
+	now := time.Now()
+	h.drill(now.Add(time.Hour), now)
+	if !h.standing(now).down {
+		t.Error("no drill")
+	}
+	h.stopDrill(now)
 }
 
 // What an operator says of a drill while the store is away is told once it is

@@ -38,15 +38,13 @@ const (
 	staleAfter = 2 * time.Minute
 )
 
-// join makes the health one of a fleet's, or, with nil, of this node alone.
+// join makes the health one of a fleet's, or, with nil, of this node alone. The lock
+// is held.
 func (h *health) join(f *fleet) {
-	h.mu.Lock()
-	before := h.fleet
-	h.fleet = f
-	h.mu.Unlock()
-	if before != nil && before != f {
-		before.leave(h)
+	if h.fleet != f {
+		h.leave()
 	}
+	h.fleet = f
 	if f != nil {
 		f.enter(h)
 	}

@@ -194,8 +194,7 @@ func (a *App) startChecks() {
 		if m, ok := l.provider.(interface{ Metered() bool }); ok && m.Metered() && written[l.identity] != nil && written[l.identity].Mode == checkPoll {
 			a.logger.Warn("every poll spends the provider's quota; use bypass_check passive", zap.String("provider", l.name))
 		}
-		h.join(a.store.fleet())
-		h.start(l.provider.(provider.Prober), written[l.identity].resolve(hasStatusAPI(l.provider)), a.reporter)
+		h.start(l.provider.(provider.Prober), written[l.identity].resolve(hasStatusAPI(l.provider)), a.reporter, a.store.fleet())
 	}
 }
 
