@@ -90,11 +90,15 @@ func (a *answer) carried(f found) (*carried, error) {
 	if c.Once {
 		return c, nil
 	}
+	read := false
+	defer func() {
+		if !read || c.Once { // also where reading has panicked
+			c.release()
+		}
+	}()
 	var err error
 	c.Once, err = a.readBody(c)
-	if err != nil || c.Once {
-		c.release()
-	}
+	read = err == nil
 	return c, err
 }
 
@@ -120,6 +124,7 @@ func (a *answer) readBody(c *carried) (tooLong bool, err error) {
 	p := keepPace(a.w, a.r.Body)
 	defer p.stop()
 	body := pacedReader{a.r.Body, p}
+	a.r.Body = &peeked{rest: a.r.Body} // the client is sending from now on
 	first := int64(4 << 10)
 	if n := a.r.ContentLength; 0 <= n && n < first {
 		first = n + 1 // which shows its end

@@ -123,8 +123,11 @@ func drain(w http.ResponseWriter, r *http.Request) {
 		body = b.rest
 	case *peeked: // the client is sending
 	default:
-		if r.Header.Get("Expect") != "" {
-			return // the client waits for our word before it sends anything
+		if waits(r) {
+			if r.ProtoMajor == 1 { // else the server reads on, without the word
+				w.Header().Set("Connection", "close")
+			}
+			return
 		}
 	}
 	timer := time.AfterFunc(drainTime, func() { abortRead(w, body) })
@@ -133,6 +136,17 @@ func drain(w http.ResponseWriter, r *http.Request) {
 	if err != io.EOF || n == maxDrain {
 		w.Header().Set("Connection", "close")
 	}
+}
+
+// waits reports whether the client of a body that nobody has read from waits for our
+// word before it sends anything, as far as one can know: over HTTP/2, Go takes the
+// header out of the request. Browsers, whom the rest of a body is read for, never
+// wait, and say where they come from.
+func waits(r *http.Request) bool {
+	if r.ProtoMajor == 2 {
+		return r.Header["Origin"] == nil && r.Header["Sec-Fetch-Site"] == nil
+	}
+	return r.Header["Expect"] != nil
 }
 
 // pacedReader tells p how much was read.
