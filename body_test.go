@@ -321,3 +321,48 @@ func TestPanicsHoldNothing(t *testing.T) {
 	}
 	e.checkNothingHeld()
 }
+
+// brokenBody panics once so much of it was read.
+type brokenBody struct{ good io.Reader }
+
+func (b brokenBody) Read(p []byte) (int, error) {
+	n, err := b.good.Read(p)
+	if err != nil {
+		panic("a handler in front of us is broken")
+	}
+	return n, nil
+}
+
+// Nor does a body whose reading panics, whatever it is read for.
+func TestBodiesThatPanicHoldNothing(t *testing.T) {
+	e := serve(t, small)
+	h := e.handler()
+	for _, c := range []struct {
+		name    string
+		headers []string
+	}{
+		{"search", []string{"Content-Type", formType}},
+		{"redemption", []string{"Content-Type", formType, "Captcha-Redeem", "1", "Sec-Fetch-Site", "same-origin"}},
+		{"page", append(browser("same-origin"), "Content-Type", "text/plain")},
+		{"rest", []string{"Content-Type", formType, "Captcha-Token", "bad"}},
+	} {
+		for _, size := range []int{100, 200_000} { // in memory, and spilled
+			t.Run(fmt.Sprint(c.name, size), func(t *testing.T) {
+				e.t = t
+				r := httptest.NewRequest("POST", "/login", brokenBody{strings.NewReader("a=" + strings.Repeat("x", size))})
+				for i := 0; i < len(c.headers); i += 2 {
+					r.Header.Set(c.headers[i], c.headers[i+1])
+				}
+				func() {
+					defer func() {
+						if recover() == nil {
+							t.Error("the panic was swallowed")
+						}
+					}()
+					_ = h.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(nil))
+				}()
+				e.checkNothingHeld()
+			})
+		}
+	}
+}

@@ -115,8 +115,8 @@ func (h *Handler) judgeRedeem(w http.ResponseWriter, r *http.Request, now time.T
 	if !sentBySameOrigin(r) {
 		return bad, nil, nil
 	}
+	defer found{}.end(r, false, nil) // nobody else gets the body, whatever becomes of this
 	fd, err := h.extract(w, r)
-	defer fd.release()
 	if no, isBad := errors.AsType[*badRequest](err); isBad {
 		return no.finding, nil, nil
 	}
