@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -53,7 +54,7 @@ func (a *answer) write(f found) error {
 		switch {
 		case errors.Is(err, errNoRoom):
 			a.decision = tryLater
-		case errors.Is(err, errTooSlow):
+		case tooSlow(err):
 			a.status = http.StatusRequestTimeout
 		}
 		return a.page(web.Page{Kind: web.Stop}, nil)
@@ -103,6 +104,12 @@ func (a *answer) carried(f found) (*carried, error) {
 }
 
 var errTooSlow = errors.New("the body comes too slowly")
+
+// tooSlow reports whether reading a body has ended because it came too slowly: for us,
+// or for the server, which may have timeouts of its own.
+func tooSlow(err error) bool {
+	return errors.Is(err, errTooSlow) || errors.Is(err, os.ErrDeadlineExceeded)
+}
 
 // sealCost is how often a carried body is in memory while its page is made: the
 // body, its seal, the seal's text, and the page.

@@ -271,8 +271,11 @@ func (h *Handler) fault(w http.ResponseWriter, r *http.Request, err error, now t
 	if errors.As(err, &own) && own.StatusCode >= 400 {
 		d.status = own.StatusCode
 	}
-	if d.status == http.StatusRequestEntityTooLarge {
+	switch {
+	case d.status == http.StatusRequestEntityTooLarge:
 		d.reason = reasonTooLarge
+	case tooSlow(err):
+		d.status = http.StatusRequestTimeout
 	}
 	h.logger.Debug("the request body could not be read", zap.Error(err))
 	return h.newAnswer(w, r, d, now).write(found{})

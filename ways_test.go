@@ -77,6 +77,9 @@ func TestPathsThatAreRewritten(t *testing.T) {
 		{"rewrite", `rewrite /form/* /index.php?{query}
 		captcha /index.php ` + pow1000 + `
 		reverse_proxy {app}`, "/form/x?q=1", "/index.php?q=1"},
+		{"uri", `uri strip_prefix /form
+		captcha /x ` + pow1000 + `
+		reverse_proxy {app}`, "/form/x?q=1", "/x?q=1"},
 		{"try_files", `root {dir}
 		try_files {path} /index.php
 		captcha /index.php ` + pow1000 + `
