@@ -53,6 +53,12 @@ type protocols struct {
 // serveAll runs a site that is reached by HTTP/1.1, HTTP/2 and HTTP/3.
 func serveAll(t *testing.T, site string) *protocols {
 	t.Helper()
+	return serveAllWith(t, "", site)
+}
+
+// serveAllWith is serveAll with more global options.
+func serveAllWith(t *testing.T, global, site string) *protocols {
+	t.Helper()
 	e := serve(t, site)
 	e.port = freePort(t)
 	certFile, keyFile := selfSigned(t)
@@ -63,12 +69,13 @@ func serveAll(t *testing.T, site string) *protocols {
 	default_bind 127.0.0.1
 	grace_period 1ns
 	storage file_system %s
+	%s
 }
 https://localhost:%d {
 	tls %s %s
 	%s
 }
-`, e.dir, e.port, certFile, keyFile, strings.ReplaceAll(site, "{app}", strings.TrimPrefix(e.app.URL, "http://"))))
+`, e.dir, global, e.port, certFile, keyFile, strings.ReplaceAll(site, "{app}", strings.TrimPrefix(e.app.URL, "http://"))))
 	if err != nil {
 		t.Fatal(err)
 	}

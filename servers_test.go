@@ -71,6 +71,28 @@ func TestServerTimeoutsReadBody(t *testing.T) {
 	}
 }
 
+// HTTP/2 ends reading in a way of its own. HTTP/3 knows no such timeout, only ours.
+func TestServerTimeoutsOverHTTP2(t *testing.T) {
+	e := serveAllWith(t, "servers {\n\ttimeouts {\n\t\tread_body 300ms\n\t}\n}", small)
+	e.http.Transport = e.transports["HTTP/2.0"]
+	for _, headers := range [][]string{nil, browser("same-origin")} {
+		for _, kind := range []string{formType, "text/plain"} {
+			if kind != formType && headers == nil { // refused unread
+				continue
+			}
+			body, hold := io.Pipe()
+			go func() { _, _ = io.WriteString(hold, "text=x") }()
+			req := e.request("POST", "/login", kind, "", headers...)
+			req.Body, req.ContentLength, req.GetBody = body, 1_000_000, nil
+			if r := e.do(req); r.StatusCode != 408 || r.ProtoMajor != 2 || len(e.app.take()) > 0 {
+				t.Errorf("%s of %v: %s %s", kind, headers, r.Proto, r.Status)
+			}
+			_ = hold.Close()
+		}
+	}
+	e.waitNothingHeld()
+}
+
 // A form that comes quickly enough gets through, under timeouts of every kind and with
 // bodies and answers that go at the same time.
 func TestServerOptions(t *testing.T) {

@@ -146,7 +146,7 @@ func TestUpgradesAcrossAReload(t *testing.T) {
 
 // CONNECT is a method like any other: without a proof it opens no tunnel, also where
 // HTTP/3 lets a client ask for a websocket with it.
-func TestConnectNeedsAProof(t *testing.T) {
+func TestConnectNeedsAProofD29(t *testing.T) {
 	e := serveAll(t, "captcha "+pow1000+"\n\treverse_proxy {app}")
 	h3 := e.transports["HTTP/3.0"].(*http3.Transport)
 	req := e.request("CONNECT", "/login", "", "")
