@@ -68,6 +68,7 @@ type lane struct {
 	clears bool     // there are clearances
 	free   bool     // there is no captcha
 	moves  bool     // a reload changes its scope, with which clearances end
+	signal bool     // nothing is refused; the app is told
 }
 
 const clearanceUses = 6
@@ -78,7 +79,7 @@ func (s *soak) newLanes() []*lane {
 	for _, g := range s.providers {
 		all = append(all, &lane{path: g.path(), gate: g})
 	}
-	return all
+	return append(all, &lane{path: "/signal", signal: true})
 }
 
 // reply is an answer, or what prevented it.
@@ -204,7 +205,7 @@ func (s *soak) judgeReply(kind string, r *http.Request, got reply) {
 
 func (s *soak) laneOf(path string) *lane {
 	for _, l := range s.lanes {
-		if strings.HasPrefix(path, l.path) {
+		if strings.HasPrefix(path, l.path+"/") {
 			return l
 		}
 	}

@@ -34,7 +34,7 @@ func (s *soak) caddyfile(n int) string {
 			read_header 10s
 		}
 	}
-}
+%s}
 (site) {
 	header X-Config %d
 %s	captcha_inject /page* {
@@ -54,7 +54,15 @@ https://%s {
 	tls internal
 	import site
 }
-`, c.admin, filepath.Join(c.home, "storage"), n, s.directives(n), s.app.addr, c.plain, c.secure)
+`, c.admin, filepath.Join(c.home, "storage"), s.store(), n, s.directives(n), s.app.addr, c.plain, c.secure)
+}
+
+// store is the global option that names the Redis, where there is one.
+func (s *soak) store() string {
+	if s.redis == "" {
+		return ""
+	}
+	return fmt.Sprintf("\tcaptcha {\n\t\tstore redis {\n\t\t\taddress %s\n\t\t\tprefix %s:\n\t\t}\n\t}\n", s.redis, filepath.Base(s.dir))
 }
 
 // directives are those that protect: with pow, with clearances, and with each of
@@ -62,7 +70,7 @@ https://%s {
 func (s *soak) directives(n int) string {
 	var b strings.Builder
 	add := func(path, format string, args ...any) {
-		fmt.Fprintf(&b, "\tcaptcha /%s* {\n"+format+"\t}\n", append([]any{path}, args...)...)
+		fmt.Fprintf(&b, "\tcaptcha /%s/* {\n"+format+"\t}\n", append([]any{path}, args...)...)
 	}
 	const (
 		work  = "\t\t%s pow {\n\t\t\tdifficulty 1000\n\t\t\texpires 2m\n\t\t}\n"
@@ -75,6 +83,7 @@ func (s *soak) directives(n int) string {
 			"\t\t\tverify_url http://127.0.0.1:1/siteverify\n\t\t}\n\t\tbypass_check poll 2s\n")
 	}
 	add("pow", work+large, "provider")
+	add("signal", work+large+"\t\tmode signal\n", "provider")
 	add("moved", work+moved, "provider")
 	add("clear", work+large+"\t\tclearance 5m {\n\t\t\tuses %d\n\t\t\tscope clear\n\t\t}\n", "provider", clearanceUses)
 	for _, g := range s.providers {

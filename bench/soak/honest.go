@@ -70,7 +70,7 @@ func (v *visitor) deliver(ctx context.Context, t *ticket, f form, headers []stri
 		}
 		body, more := f.body(token), headers
 		if f.format == "header" {
-			body, more = f.body(nil), append([]string{"Captcha-Token", headerToken(by, token)}, headers...)
+			body, more = f.body(nil), append([]string{"Captcha-Token", headerToken(token)}, headers...)
 		}
 		got = v.send(ctx, t, f.contentType(), body, more)
 		if got.byApp() && got.status == http.StatusOK {
@@ -128,8 +128,8 @@ func describe(r reply) string {
 
 // headerToken is a token for the header: the value of the one field, or all of
 // them as JSON in base64url.
-func headerToken(by string, token map[string]string) string {
-	if by != "geetest" {
+func headerToken(token map[string]string) string {
+	if len(token) == 1 {
 		for _, value := range token {
 			return value
 		}

@@ -63,7 +63,7 @@ var forged = []string{
 // attack sends a request that must not reach the app.
 func (s *soak) attack(ctx context.Context, c *client, t *ticket, r *http.Request) reply {
 	got := s.do(ctx, c, "hostile: "+t.kind, r)
-	if got.byApp() && (t.lane.gate == nil || t.lane.gate.unreachable != "allow") {
+	if got.byApp() && !t.lane.signal && (t.lane.gate == nil || t.lane.gate.unreachable != "allow") {
 		s.book.violation("%s was answered by the app: %d %s", t.nonce, got.status, got.body)
 	}
 	return got
@@ -124,8 +124,8 @@ func (a *attacker) replay(ctx context.Context, _ *lane) {
 	if !ok {
 		return
 	}
-	if a.n%2 == 0 && p.by != "geetest" {
-		a.post(ctx, "replay", p.lane, "application/json", `{"a":1}`, "Captcha-Token", headerToken(p.by, p.token))
+	if a.n%2 == 0 && len(p.token) == 1 {
+		a.post(ctx, "replay", p.lane, "application/json", `{"a":1}`, "Captcha-Token", headerToken(p.token))
 		return
 	}
 	a.post(ctx, "replay", p.lane, urlencoded, values(p.token).Encode()+"&a=1")
@@ -280,9 +280,9 @@ func (a *attacker) forgedClearance(ctx context.Context, l *lane) {
 // wrongProof brings a proof of work from where it is the provider to where it is
 // the fallback, and from there to another provider's path and back.
 func (a *attacker) wrongProof(ctx context.Context, l *lane) {
-	lanes := a.s.lanes
+	lanes, gated := a.s.lanes, a.s.lanes[3:3+len(a.s.providers)]
 	if l.gate == nil {
-		l = lanes[3+a.n%(len(lanes)-3)]
+		l = gated[a.n%len(gated)]
 	}
 	if by, token := a.good(ctx, lanes[0]); by == "pow" {
 		a.post(ctx, "primary-as-fallback", l, urlencoded, values(token).Encode())
@@ -291,7 +291,7 @@ func (a *attacker) wrongProof(ctx context.Context, l *lane) {
 	if by != "pow" {
 		return // it is not down
 	}
-	for _, other := range append(slices.Clone(lanes[3:]), lanes[0]) {
+	for _, other := range append(slices.Clone(gated), lanes[0], lanes[len(lanes)-1]) {
 		if other.gate != l.gate {
 			a.post(ctx, "fallback-elsewhere", other, urlencoded, values(token).Encode())
 		}

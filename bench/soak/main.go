@@ -32,6 +32,7 @@ type options struct {
 	caddy  string
 	docs   string
 	keep   string
+	redis  string
 }
 
 func init() {
@@ -69,6 +70,7 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.caddy, "caddy", "", "Caddy binary with the plugin (default: built from ../cmd/caddy)")
 	flag.StringVar(&o.docs, "docs", "", "write reliability.md and reliability.svg into this directory, such as ../docs")
 	flag.StringVar(&o.keep, "log", "", "keep Caddy's log in this file")
+	flag.StringVar(&o.redis, "redis", "", "address of a Redis to claim in (default: Caddy's own memory)")
 	flag.Parse()
 	switch {
 	case flag.NArg() > 0:

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"crypto/hmac"
 	"crypto/md5" //nolint:gosec // GeeTest's protocol
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -17,7 +19,7 @@ import (
 )
 
 // kinds are the providers that are called over the network.
-var kinds = []string{"turnstile", "geetest", "trustcaptcha", "hcaptcha"}
+var kinds = []string{"turnstile", "geetest", "trustcaptcha", "hcaptcha", "geetest4"}
 
 const (
 	siteKey    = "11111111-2222-4333-8444-555555555555"
@@ -43,7 +45,7 @@ type gateway struct {
 
 func newGateway(kind string) (*gateway, error) {
 	g := &gateway{kind: kind, issued: make(map[string]time.Time), fault: none, unreachable: "fallback",
-		check: map[string]string{"turnstile": "passive", "geetest": "poll 2s", "trustcaptcha": "request 2s", "hcaptcha": "poll 2s"}[kind]}
+		check: map[string]string{"turnstile": "passive", "geetest": "poll 2s", "trustcaptcha": "request 2s", "hcaptcha": "poll 2s", "geetest4": "passive"}[kind]}
 	if kind == "hcaptcha" {
 		g.unreachable = "allow"
 	}
@@ -72,6 +74,7 @@ func (g *gateway) options() string {
 		"hcaptcha":     {"site_key " + siteKey, "secret_key " + realSecret, "verify_url " + base + "/siteverify"},
 		"trustcaptcha": {"site_key " + siteKey, "api_key " + realSecret, "api_url " + base, "client_failover"},
 		"geetest":      {"captcha_id " + captchaID, "captcha_key " + realSecret, "api_url " + base, "bypass_url " + base + "/v1/bypass_status.php"},
+		"geetest4":     {"captcha_id " + captchaID, "captcha_key " + realSecret, "api_url " + base},
 	}[g.kind]
 	return "\t\t\t" + strings.Join(lines, "\n\t\t\t") + "\n"
 }
@@ -108,6 +111,9 @@ func (g *gateway) solve(p puzzle) url.Values {
 	case "trustcaptcha":
 		return url.Values{"tc-verification-token": {trustToken(g.issue(randomUUID()), false)}}
 	}
+	if g.kind == "geetest4" {
+		return geetest4Answer(randomHex(16), g.issue(randomHex(32)))
+	}
 	seccode := randomHex(16) + "|jordan"
 	g.issue(p.Challenge.Challenge + "/" + seccode)
 	return geetestAnswer(p.Challenge.Challenge, seccode[:32], seccode)
@@ -128,6 +134,10 @@ func (g *gateway) junk(n int) url.Values {
 		return url.Values{"tc-verification-token": {trustToken(randomUUID(), n%2 == 0)}}
 	case g.kind == "trustcaptcha":
 		return url.Values{"tc-verification-token": {text}}
+	case g.kind == "geetest4" && n%3 == 0:
+		return geetest4Answer(text, text)
+	case g.kind == "geetest4":
+		return geetest4Answer(randomHex(16), randomHex(32))
 	case n%3 == 0:
 		return geetestAnswer(text, text, text)
 	case n%3 == 1: // what the widget makes offline
@@ -177,7 +187,16 @@ func (g *gateway) answer(r *http.Request, body []byte, wrong bool) (int, string)
 		}
 		return 404, `{"error":"unknown"}`
 	}
-	switch r.URL.Path { // geetest
+	switch r.URL.Path { // geetest, and 4
+	case "/validate":
+		switch lot := form.Get("lot_number"); {
+		case wrong || r.URL.Query().Get("captcha_id") != captchaID || form.Get("sign_token") != signed(lot):
+			return 200, `{"status":"error","code":"-50103","msg":"captcha_id error"}`
+		case !g.passes(form.Get("pass_token")):
+			return 200, `{"status":"success","result":"fail","reason":"pass_token error","captcha_args":{}}`
+		default:
+			return 200, fmt.Sprintf(`{"status":"success","result":"success","reason":"","captcha_args":{"lot_number":%q}}`, lot)
+		}
 	case "/v1/bypass_status.php":
 		return 200, `{"status":"success"}`
 	case "/register.php":
@@ -205,6 +224,18 @@ func trustToken(id string, failover bool) string {
 
 func geetestAnswer(challenge, validate, seccode string) url.Values {
 	return url.Values{"geetest_challenge": {challenge}, "geetest_validate": {validate}, "geetest_seccode": {seccode}}
+}
+
+// geetest4Answer is what the widget of version 4 submits.
+func geetest4Answer(lot, pass string) url.Values {
+	return url.Values{"lot_number": {lot}, "captcha_output": {base64Of(lot)}, "pass_token": {pass}, "gen_time": {fmt.Sprint(time.Now().Unix())}}
+}
+
+// signed is what GeeTest 4 wants to see beside a lot number.
+func signed(lot string) string {
+	mac := hmac.New(sha256.New, []byte(realSecret))
+	mac.Write([]byte(lot))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 func md5Of(s string) string {

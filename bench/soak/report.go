@@ -173,11 +173,11 @@ half an hour. This page and its graph are written by the program that does it; h
 
 ## What is run
 
-A real Caddy process, an app behind it that records what reaches it, and imitations of four providers that can be broken. On 127.0.0.1, over HTTP/1.1 with
+A real Caddy process, an app behind it that records what reaches it, and imitations of five providers that can be broken. On 127.0.0.1, over HTTP/1.1 with
 and without connections that are kept, HTTP/2 with TLS, and HTTP/3; 120 requests a second at most.
 
 - **Honest visitors** ask for a puzzle, solve it and send their form, or send it and come through the challenge page, or come back with a clearance, or use a
-  page with ` + "`captcha_inject`" + `. Urlencoded, JSON, multipart with files from 1 KB to 20 MB, or the token in a header; with ` + "`pow`, `turnstile`, `geetest`,\n  `trustcaptcha` and `hcaptcha`" + `. They go on until the app has their form.
+  page with ` + "`captcha_inject`" + `. Urlencoded, JSON, multipart with files from 1 KB to 20 MB, or the token in a header; with ` + "`pow`, `turnstile`, `geetest`,\n  `trustcaptcha`, `hcaptcha` and `geetest4`" + `. They go on until the app has their form.
 - **Attackers** forge headers, seals and clearances, send junk, replay spent tokens, spend one token many times at once, send ambiguous bodies and framing,
   bring proofs of work from where they do not count, let another site submit a challenge page, send bodies of 80 MB, and slowly, and halves of bodies, and
   go away at every stage of a request.
@@ -213,14 +213,16 @@ Grey lines are reloads, red ones those that were refused. Spans in red are outag
 at once, the darker.
 
 How to read the answers: *broken off* are requests that got none, most of them because the client went away, as it was to. An honest 403 is a challenge. A hostile
-200 is the one winner of a race, or came to ` + "`hcaptcha`" + ` in an outage, whose directive says ` + "`unreachable allow`" + `. 503 are the denials of ` + "`misconfigured`" + `, which is the
+200 is the one winner of a race, or came to ` + "`hcaptcha`" + ` in an outage, whose directive says ` + "`unreachable allow`" + `, or to
+` + "`/signal`" + `, whose directive says ` + "`mode signal`" + `: there the app must not be told that it has passed. 503 are the denials of ` + "`misconfigured`" + `, which is the
 default while a provider refuses our key: honest visitors try again. 499 is what ` + "`reverse_proxy`" + ` answers who closes half of a connection. A reload ends
 what is under way after ` + "`grace_period 20s`" + `. Spent tokens are kept, those of ` + "`pow`" + ` for an hour after they expire: that is what memory still grows by.
 
 ## Run it again
 
-` + "```sh\ngo -C bench run ./soak                      # half an hour\ngo -C bench run ./soak -time 2m -race       # with the race detector\ngo -C bench run ./soak -docs ../docs        # writes this page and its graph\n```" + `
+` + "```sh\ngo -C bench run ./soak                      # half an hour\ngo -C bench run ./soak -time 2m -race       # with the race detector\ngo -C bench run ./soak -redis localhost:6379 # spent tokens in Redis\ngo -C bench run ./soak -docs ../docs        # writes this page and its graph\n```" + `
 
 It needs Linux and Go, uses ports on 127.0.0.1 only, and ends its Caddy when it ends. A run of less than 15 minutes is not judged by its quarters. ` + "`./test.sh soak`" + `
-is a run of 20 seconds.
+is a run of 20 seconds. With ` + "`-redis`" + `, the machine must be quick enough for Redis to answer within 250 ms throughout: each time that it does not, Caddy goes
+on alone, refuses what it cannot know, and the run counts that as broken.
 `
