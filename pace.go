@@ -123,8 +123,10 @@ func drain(w http.ResponseWriter, r *http.Request) {
 		body = b.rest
 	case *peeked: // the client is sending
 	default:
-		if waits(r) {
-			if r.ProtoMajor == 1 { // else the server reads on, without the word
+		// the client waits for our word before it sends anything; over HTTP/2, Go does
+		// not tell
+		if r.Header["Expect"] != nil {
+			if r.ProtoMajor == 1 { // else the server waits for the body, without the word
 				w.Header().Set("Connection", "close")
 			}
 			return
@@ -136,17 +138,6 @@ func drain(w http.ResponseWriter, r *http.Request) {
 	if err != io.EOF || n == maxDrain {
 		w.Header().Set("Connection", "close")
 	}
-}
-
-// waits reports whether the client of a body that nobody has read from waits for our
-// word before it sends anything, as far as one can know: over HTTP/2, Go takes the
-// header out of the request. Browsers, whom the rest of a body is read for, never
-// wait, and say where they come from.
-func waits(r *http.Request) bool {
-	if r.ProtoMajor == 2 {
-		return r.Header["Origin"] == nil && r.Header["Sec-Fetch-Site"] == nil
-	}
-	return r.Header["Expect"] != nil
 }
 
 // pacedReader tells p how much was read.
