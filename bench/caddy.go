@@ -43,6 +43,7 @@ type server struct {
 	through string // the reverse proxy with captcha_inject
 	shaped  string // the file server with Caddy's templates
 	lined   string // the reverse proxy; with lines of Caddy's own instead of captcha
+	beside  string // the reverse proxy and nothing else
 	secure  string // the same as cleared, over TLS
 }
 

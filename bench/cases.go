@@ -49,6 +49,7 @@ func cases() []kase {
 		{name: "unmatched-get", title: "path that is not matched", goal: 0.99, prepare: get(proxied, "/")},
 		{name: "matched-get", title: "matched GET", goal: 0.98, prepare: get(proxied, "/form")},
 		{name: "own-lines", title: "not captcha: `request_header` and `header` on a path that is not matched", prepare: get(func(s *server) string { return s.lined }, "/")},
+		{name: "beside", title: "a site without captcha, beside sites with it", prepare: get(func(s *server) string { return s.beside }, "/")},
 		{name: "cleared-post", title: "POST with a clearance", goal: 0.95, prepare: cleared(clearing, "POST", form(""))},
 		{name: "cleared-post-tls", title: "the same, both over TLS", prepare: cleared(func(s *server) string { return s.secure }, "POST", form(""))},
 		{name: "token-post", title: "POST with a `pow` token", goal: 0.85, prepare: tokenPost(proxied)},

@@ -56,7 +56,7 @@ const outageLines = `
 // start runs a Caddy, with captcha or without.
 func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, error) {
 	s := new(server)
-	for _, addr := range []*string{&s.proxy, &s.cleared, &s.outage, &s.files, &s.pages, &s.through, &s.shaped, &s.lined, &s.secure} {
+	for _, addr := range []*string{&s.proxy, &s.cleared, &s.outage, &s.files, &s.pages, &s.through, &s.shaped, &s.lined, &s.beside, &s.secure} {
 		var err error
 		if *addr, err = freeAddress(); err != nil {
 			return nil, err
@@ -77,6 +77,7 @@ func (b *bench) start(ctx context.Context, name string, captcha bool) (*server, 
 		{s.through, inject, proxy},
 		{s.shaped, "\n\ttemplates", files},
 		{s.lined, own, proxy},
+		{s.beside, "", proxy},
 	} {
 		fmt.Fprintf(&sites, "http://%s {%s\n\t%s\n}\n", site.addr, site.first, site.then)
 	}
