@@ -46,6 +46,13 @@ func byDefault(id string, now situation) policyDoc {
 	return d
 }
 
+func TestRefusedBeforeItWentDown(t *testing.T) {
+	p := providerDoc{Name: "cap", State: down, Misconfigured: true, Reached: true, LastProbe: probed(time.Minute, "unavailable: no route to host")}
+	if got := noteOn(p, night); got != "refused our keys when it last answered; now unavailable: no route to host" {
+		t.Error(got)
+	}
+}
+
 // nights are the states of the world that the golden files show.
 func nights() map[string]statusDoc {
 	well := storeDoc{Kind: "memory", OK: true}

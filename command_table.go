@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/caddy-captcha/caddy-captcha/provider"
 )
 
 // colour is a terminal's.
@@ -237,6 +239,8 @@ func (doc statusDoc) actionNow(p providerDoc) string {
 // noteOn says what somebody must know of a provider at once.
 func noteOn(p providerDoc, now time.Time) string {
 	switch {
+	case p.Misconfigured && p.LastProbe != nil && !strings.HasPrefix(p.LastProbe.Error, string(provider.Misconfigured)):
+		return "refused our keys when it last answered; now " + p.lastError()
 	case p.Misconfigured:
 		return "refuses our keys: " + p.lastError()
 	case p.inTrouble() && !p.Reached:
