@@ -99,8 +99,8 @@ type edge struct {
 // upstream's address.
 func serve(t *testing.T, site string) *edge {
 	t.Helper()
-	e := &edge{t: t, app: newApp(t), port: freePort(t), dir: storageDir(t)}
-	e.url = fmt.Sprintf("http://127.0.0.1:%d", e.port)
+	e := &edge{t: t, app: newApp(t), dir: storageDir(t)}
+	e.move()
 	e.http = &http.Client{
 		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, //nolint:gosec // our own server
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -123,6 +123,13 @@ func (e *edge) load(global, site string) {
 	}
 	e.loads++
 	e.http.CloseIdleConnections() // the old server is about to
+}
+
+// move lets the next load listen at another port, where no connection meets the old
+// config's listener, which closes a moment after.
+func (e *edge) move() {
+	e.port = freePort(e.t)
+	e.url = fmt.Sprintf("http://127.0.0.1:%d", e.port)
 }
 
 // adapt turns a site block into JSON.

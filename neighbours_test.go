@@ -108,9 +108,7 @@ func TestNeighbours(t *testing.T) {
 	auth := newApp(t)
 	for _, c := range neighbours {
 		t.Run(c.name, func(t *testing.T) {
-			e := serve(t, "respond unused")
-			text := strings.ReplaceAll(c.site, "{auth}", strings.TrimPrefix(auth.URL, "http://"))
-			e.load("", text)
+			e := serve(t, strings.ReplaceAll(c.site, "{auth}", strings.TrimPrefix(auth.URL, "http://")))
 			for i, chunked := range []bool{false, false, true} {
 				size := []int{10, 200_000, 200_000}[i] // in memory, and spilled
 				post := func(path string) (reply, string, []seen) {
@@ -164,6 +162,7 @@ func TestNeighbours(t *testing.T) {
 // with GET, whatever X-Forwarded-Method says, and that is no method override.
 func TestForwardAuthThroughACaptcha(t *testing.T) {
 	e := serve(t, "respond unused")
+	e.move()
 	e.load("", fmt.Sprintf(`handle /auth {
 		captcha `+pow1000+`
 		respond "go on"
@@ -218,6 +217,7 @@ func TestSnippetInSeveralSites(t *testing.T) {
 
 func testSharedBySites(t *testing.T, how string) {
 	e := serve(t, "respond unused")
+	e.move()
 	text := fmt.Sprintf(`{
 	admin off
 	persist_config off

@@ -20,6 +20,7 @@ import (
 // any more, and nobody has to act, so that the log has no error.
 func TestServerTimeoutsReadBody(t *testing.T) {
 	e := serve(t, small)
+	e.move()
 	e.load("servers {\n\ttimeouts {\n\t\tread_body 300ms\n\t}\n}", small)
 	post := func(headers string) string {
 		return "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n" + headers + "\r\n"
@@ -104,6 +105,7 @@ func TestServerOptions(t *testing.T) {
 		"max_header_size 16KiB",
 		"trusted_proxies static private_ranges\n\tclient_ip_headers X-Real-IP",
 	} {
+		e.move()
 		e.load("servers {\n\t"+options+"\n}", small)
 		body := "text=" + strings.Repeat("x", 200_000) + "&altcha=" + url.QueryEscape(e.token("/login"))
 		sameBytes(t, e.wantForwarded(e.post("/login", formType, body)).Body, body)
@@ -125,6 +127,7 @@ func TestServerOptions(t *testing.T) {
 func TestProxyProtocolNamesTheVisitor(t *testing.T) {
 	site := strings.Replace(small, "{", "{\n\t\tclearance 1h {\n\t\t\tbind ip\n\t\t}", 1)
 	e := serve(t, site)
+	e.move()
 	e.load("servers {\n\tlistener_wrappers {\n\t\tproxy_protocol {\n\t\t\tallow 127.0.0.1/32\n\t\t}\n\t}\n}", site)
 	from := func(ip, body, more string) *http.Response {
 		conn := e.dial(t, fmt.Sprintf("PROXY TCP4 %s 192.0.2.1 4711 80\r\nPOST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %s\r\n%sContent-Length: %d\r\n\r\n%s",
