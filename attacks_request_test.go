@@ -71,13 +71,11 @@ func TestImpossibleTokensAskNobodyD21(t *testing.T) {
 
 // Every spelling of the path is protected, or the app does not know it.
 func TestPathsD24(t *testing.T) {
-	e := serve(t, small)
 	mux := http.NewServeMux() // cleans and redirects, as standard apps do
 	var entered atomic.Int32
 	mux.HandleFunc("POST /login", func(http.ResponseWriter, *http.Request) { entered.Add(1) })
 	mux.HandleFunc("POST /login/", func(http.ResponseWriter, *http.Request) { entered.Add(1) })
-	app := newStrictApp(t, mux)
-	e.load("", strings.ReplaceAll(small, "{app}", app))
+	e := serve(t, strings.ReplaceAll(small, "{app}", newStrictApp(t, mux)))
 	for _, path := range []string{
 		"/login", "//login", "///login", "/./login", "/x/../login", "/x/./../login", "/LOGIN", "/Login", "/login/", "/login//",
 		"/login.php", "/login;x=1", "/login?x", "/%6cogin", "/%6Cogin", "/login%2f", "/login%00", "/login%20", "/login%2e", "/login.",

@@ -76,14 +76,13 @@ func (e *edge) checkNothingHeld() {
 
 // What follows the token is streamed, never buffered.
 func TestUploadBehindTheTokenIsStreamed(t *testing.T) {
-	e := serve(t, small)
 	var received atomic.Int64
 	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		received.Add(n)
 	}))
 	defer sink.Close()
-	e.load("", strings.ReplaceAll(small, "{app}", strings.TrimPrefix(sink.URL, "http://")))
+	e := serve(t, strings.ReplaceAll(small, "{app}", strings.TrimPrefix(sink.URL, "http://")))
 	const size = 256 << 20
 	head := "altcha=" + url.QueryEscape(e.token("/login")) + "&upload="
 	budgets := &e.handler().app.shared.budgets
